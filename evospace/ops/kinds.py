@@ -1,0 +1,63 @@
+"""The registry of operation kinds and the decorator that fills it. No torch here."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from evospace.ops.spec import BlockShape, OpSpec
+from evospace.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Factory = Callable[[OpSpec, BlockShape], "nn.Module"]
+F = TypeVar("F", bound=Callable[..., "nn.Module"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperationKind:
+    """A family of operations: its factory, the specs it offers, and the hash of the file it came from."""
+
+    factory: Factory
+    specs: tuple[OpSpec, ...]
+    source_sha256: str | None = None
+    """For a user's own operation; `None` for those that ship with EvoSpace."""
+
+
+KINDS: Registry[OperationKind] = Registry("operation kind")
+loading: list[str] = []
+"""Hash of the user's file being executed, if any (innermost last); see `evospace.ops.user`."""
+
+
+def operation(
+    *,
+    kernel: Sequence[int | None] = (None,),
+    expansion: Sequence[int | None] = (None,),
+    dilation: Sequence[int] = (1,),
+    groups: Sequence[tuple[int, int]] = ((1, 1),),
+    name: str | None = None,
+) -> Callable[[F], F]:
+    """Register a function or class as an operation kind.
+
+    It is called as ``factory(spec, shape)`` and returns a module that maps ``N x C_in x H x W`` to
+    ``N x C_out x ceil(H/stride) x ceil(W/stride)``. One operation exists per combination of the settings
+    given here. The kind is called `name`, else the function's name, else the class's in lower case.
+
+    Example::
+
+        @evospace.operation(kernel=(3, 5))
+        def plain(spec, shape):
+            return nn.Conv2d(shape.in_channels, shape.out_channels, spec.kernel,
+                             stride=shape.stride, padding=spec.kernel // 2)
+    """
+
+    def register(factory: F) -> F:
+        kind = name or getattr(factory, "__name__", "").lower()
+        grid = itertools.product(kernel, expansion, dilation, groups)
+        specs = tuple(OpSpec(kind=kind, kernel=k, expansion=e, dilation=d, groups=g) for k, e, d, g in grid)
+        source = loading[-1] if loading else None
+        KINDS.add(kind, OperationKind(factory=factory, specs=specs, source_sha256=source))
+        return factory
+
+    return register

@@ -1,0 +1,45 @@
+"""Named, ordered sets of operations. The order matters only to read the published networks."""
+
+from evospace.ops.kinds import KINDS
+from evospace.ops.spec import OpSpec
+from evospace.registry import Registry
+
+Pool = tuple[OpSpec, ...]
+POOLS: Registry[Pool] = Registry("pool")
+
+
+def _mbconv(kernel: int, expansion: int, dilation: int = 1, groups: tuple[int, int] = (1, 1)) -> OpSpec:
+    return OpSpec(kind="mbconv", kernel=kernel, expansion=expansion, dilation=dilation, groups=groups)
+
+
+def _grid(kind: str, kernels: tuple[int, ...], expansions: tuple[int, ...]) -> Pool:
+    return tuple(OpSpec(kind=kind, kernel=k, expansion=e) for k in kernels for e in expansions)
+
+
+_KERNELS = (3, 5, 7, 9, 11)
+_EXPANSIONS = (1, 3, 6)
+_FACTORIZED = _grid("factorized", (5, 7), (1, 2, 4))
+
+MOBILE27: Pool = (
+    *(_mbconv(k, e, d) for k in _KERNELS for e in _EXPANSIONS for d in ((1, 2, 3) if k == 3 else (1,))),
+    *_FACTORIZED,
+)
+GROUPED72: Pool = (
+    *MOBILE27,
+    *(_mbconv(k, e, groups=g) for k in _KERNELS for e in _EXPANSIONS for g in ((1, 2), (2, 1), (2, 2))),
+)
+LATENCY19: Pool = (
+    *_grid("mbconv", (3, 5, 7), _EXPANSIONS),
+    *_grid("conv", (3,), (1, 2)),
+    *_grid("dualconv", (3,), (1, 2)),
+    *_FACTORIZED,
+)
+POOLS.add("mobile27", MOBILE27)
+POOLS.add("grouped72", GROUPED72)
+POOLS.add("latency19", LATENCY19)
+
+
+def pool_with(name: str, user_kinds: tuple[str, ...] = ()) -> Pool:
+    """The pool called `name`, followed by the operations of the given user kinds (no operation twice)."""
+    specs = [*POOLS[name], *(spec for kind in user_kinds for spec in KINDS[kind].specs)]
+    return tuple(dict.fromkeys(specs))

@@ -1,0 +1,56 @@
+"""A user's own operations: a Python file they name on the command line with `--ops`."""
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from evospace.errors import DataError, UsageError
+from evospace.ops.kinds import KINDS, loading
+
+
+def load_ops_file(path: Path) -> tuple[str, ...]:
+    """Execute `path` and return the operation kinds it registers, in order.
+
+    The file's SHA-256 is kept with each kind, so that a stored front can say which source it needs.
+    Loading one file twice registers it once. Raises `UsageError` where the file cannot be read, fails or
+    registers nothing.
+    """
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--ops {path}: cannot be read ({error.strerror}); give a Python file") from error
+    digest = hashlib.sha256(source).hexdigest()
+    known = tuple(kind for kind in KINDS if KINDS[kind].source_sha256 == digest)
+    return known or _execute(path, digest)
+
+
+def _execute(path: Path, digest: str) -> tuple[str, ...]:
+    spec = importlib.util.spec_from_file_location(f"evospace_user_{digest[:12]}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--ops {path}: not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    loading.append(digest)
+    try:
+        spec.loader.exec_module(module)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"--ops {path}: {type(error).__name__}: {error}") from error
+    finally:
+        loading.pop()
+    kinds = tuple(kind for kind in KINDS if KINDS[kind].source_sha256 == digest)
+    if not kinds:
+        raise UsageError(f"--ops {path}: registers no operation; decorate one with @evospace.operation(...)")
+    return kinds
+
+
+def require_source(kind: str, sha256: str | None) -> None:
+    """Raise `DataError` unless the registered `kind` comes from the source a stored file names."""
+    if sha256 is None:
+        return
+    if kind not in KINDS:
+        raise DataError(f"operation {kind!r} is a user's own; give its file with --ops (SHA-256 {sha256[:12]}...)")
+    if KINDS[kind].source_sha256 != sha256:
+        raise DataError(f"operation {kind!r}: the file given with --ops is not the one stored (SHA-256 {sha256[:12]}...)")

@@ -1,0 +1,105 @@
+"""A plain network: stem, blocks, head. What a search returns and what is retrained and exported."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from evospace.errors import UsageError
+from evospace.ops.build import build_op
+from evospace.ops.layers import activation, conv_bn
+from evospace.ops.spec import BlockShape, OpSpec
+from evospace.space.architecture import Architecture
+from evospace.space.skeleton import Skeleton
+
+
+def make_stem(skeleton: Skeleton) -> nn.Sequential:
+    """3x3 convolution, BatchNorm, activation: ``N x image_channels x S x S -> N x stem_channels x S' x S'``."""
+    return conv_bn(
+        skeleton.image_channels, skeleton.stem_channels, 3, stride=skeleton.stem_stride, act=skeleton.activation
+    )
+
+
+def make_head(skeleton: Skeleton, classes: int) -> nn.Sequential:
+    """1x1 convolution without bias or BatchNorm, activation, global average, linear: ``N x C x H x W -> N x classes``."""
+    return nn.Sequential(
+        nn.Conv2d(skeleton.final_channels, skeleton.head_channels, 1, bias=False),
+        activation(skeleton.activation),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(skeleton.head_channels, classes),
+    )
+
+
+def mean_of(outputs: Sequence[Tensor]) -> Tensor:
+    """Plain mean of equally shaped tensors (one tensor is returned as it is)."""
+    total = outputs[0]
+    for output in outputs[1:]:
+        total = total + output
+    return total if len(outputs) == 1 else total / len(outputs)
+
+
+class Block(nn.Module):
+    """Mean over the outputs of the operations, and of the input itself where the block keeps shape."""
+
+    def __init__(self, specs: Sequence[OpSpec], shape: BlockShape) -> None:
+        """`specs` may be empty where the block keeps shape; raises `UsageError` elsewhere."""
+        super().__init__()
+        if not specs and not shape.keeps_shape:
+            raise UsageError("a reduction block needs at least one operation")
+        self.keeps_shape = shape.keeps_shape
+        self.ops = nn.ModuleDict({spec.name: build_op(spec, shape) for spec in specs})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``N x C_in x H x W -> N x C_out x H' x W'``."""
+        outputs = [op(images) for op in self.ops.values()]
+        return mean_of([*outputs, images] if self.keeps_shape else outputs)
+
+
+class Network(nn.Module):
+    """One architecture as a network of its own: images ``N x C x S x S`` to logits ``N x classes``."""
+
+    def __init__(self, skeleton: Skeleton, architecture: Architecture, classes: int) -> None:
+        """Raises `UsageError` where the architecture does not fit the skeleton."""
+        super().__init__()
+        shapes = skeleton.blocks()
+        if len(shapes) != len(architecture.blocks):
+            raise UsageError(f"the architecture has {len(architecture.blocks)} blocks, skeleton {skeleton.name} {len(shapes)}")
+        self.stem = make_stem(skeleton)
+        self.blocks = nn.Sequential(
+            *(
+                Block([OpSpec.parse(name) for name in names], shape)
+                for names, shape in zip(architecture.blocks, shapes, strict=True)
+            )
+        )
+        self.head = make_head(skeleton, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits."""
+        logits: Tensor = self.head(self.blocks(self.stem(images)))
+        return logits
+
+
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights in place, in the order of the parameters' names, from `generator` alone.
+
+    Convolutions: normal with fan-out variance (He et al., 2015); linear layers: normal with standard deviation
+    0.01; BatchNorm: 1 and 0; other biases 0. A user's own module types are handled by their parameters' shapes.
+    """
+    scale = {id(m.weight) for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
+    with torch.no_grad():
+        for name, parameter in sorted(network.named_parameters()):
+            if id(parameter) in scale:
+                parameter.fill_(1.0)
+            elif parameter.ndim < 2:
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            else:
+                draw = torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(draw * _deviation(parameter))
+
+
+def _deviation(parameter: Tensor) -> float:
+    if parameter.ndim == 2:
+        return 0.01
+    fan_out = parameter.shape[0] * parameter[0, 0].numel()
+    return float((2.0 / fan_out) ** 0.5)
