@@ -22,6 +22,11 @@ class Registry(Mapping[str, T]):
             raise UsageError(f"the {self._what} name {name!r} is taken already; choose another name")
         self._entries[name] = value
 
+    def remove(self, name: str) -> None:
+        """Forget `name`; raises `UsageError` where it is not known."""
+        self[name]
+        del self._entries[name]
+
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
             raise unknown_name(self._what, name, self._entries)

@@ -60,10 +60,7 @@ def _amount(text: str, whole: str) -> int:
     match = _NUMBER.fullmatch(text.strip())
     value = float(match[1]) * _SCALE[match[2]] if match else 0.0
     if not 1 <= value <= 1e15:
-        raise UsageError(f"budget {whole!r}: {text!r} is not an amount; write a number from 1 up, with K, M or G if you like")
+        raise UsageError(
+            f"budget {whole!r}: {text!r} is not an amount; write a number from 1 up, with K, M or G if you like"
+        )
     return round(value)
-
-
-def penalty(expected: float, target: float) -> float:
-    """``0.9 (E / target - 1)^2`` (docs/method.md, fitness step)."""
-    return PENALTY * (expected / target - 1.0) ** 2

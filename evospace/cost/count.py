@@ -1,6 +1,6 @@
 """MACs and parameters of one module, counted by PyTorch on the `meta` device (no arithmetic is done)."""
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     return {"macs": counter.get_total_flops() // 2, "params": params}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:
     with torch.device("meta"):
         module = build_op(spec, shape)
@@ -34,4 +34,4 @@ def _count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:
 
 def count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:
     """The costs of one operation at one block shape; counted once per distinct pair."""
-    return _count_op(spec, shape)
+    return dict(_count_op(spec, shape))

@@ -29,12 +29,11 @@ class CostTable:
         """Mean cost of an architecture drawn from the product of the blocks' distributions.
 
         `probabilities`: per block ``K`` inclusion probabilities, in the order of the candidates: Bernoulli in
-        a multi-branch space (a required block conditioned on not being empty), one-of-K in a single-branch one.
+        a multi-branch space (a required block conditioned on not being empty), one-of-K in a
+        single-branch one.
         """
         total = float(self.fixed)
-        for names, needed, p, costs in zip(
-            space.candidates, space.required, probabilities, self.ops, strict=True
-        ):
+        for names, needed, p, costs in zip(space.candidates, space.required, probabilities, self.ops, strict=True):
             mean = float(np.dot(p, [costs[name] for name in names])) if names else 0.0
             conditioned = needed and space.branches == "multi"
             total += mean / (1.0 - float(np.prod(1.0 - p))) if conditioned else mean

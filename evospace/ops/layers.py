@@ -51,7 +51,7 @@ def conv_bn(
 
 
 class SqueezeExcite(nn.Module):
-    """Channel attention (Hu et al., Squeeze-and-Excitation Networks, 2018): ``N x C x H x W`` to the same shape."""
+    """Channel attention (Hu et al., Squeeze-and-Excitation Networks, 2018), ``N x C x H x W`` to the same."""
 
     def __init__(self, channels: int, act: str, reduction: int = 4) -> None:
         """`reduction` 4 is the method's setting: C channels squeeze to C // 4 (at least 1)."""

@@ -26,12 +26,14 @@ def _expand_filter_project(spec: OpSpec, shape: BlockShape, hidden: int, filters
 def _settings(spec: OpSpec, shape: BlockShape) -> tuple[int, int]:
     assert spec.kernel is not None
     assert spec.expansion is not None
+    assert spec.kernel % 2, "the kernel must be odd"
+    assert spec.kind == "mbconv" or spec.dilation == 1, "only mbconv can be dilated"
     return spec.kernel, spec.expansion * shape.in_channels
 
 
 @operation(kernel=(3, 5, 7, 9, 11), expansion=(1, 3, 6), dilation=(1, 2, 3), groups=((1, 1), (1, 2), (2, 1), (2, 2)))
 def mbconv(spec: OpSpec, shape: BlockShape) -> nn.Module:
-    """1x1 C -> eC, depthwise k x k with stride and dilation, 1x1 eC -> C_out (Sandler et al., MobileNetV2, 2018)."""
+    """1x1 C -> eC, depthwise k x k with stride and dilation, 1x1 eC -> C_out (MobileNetV2, Sandler 2018)."""
     k, hidden = _settings(spec, shape)
     depthwise = conv_bn(
         hidden, hidden, k, stride=shape.stride, dilation=spec.dilation, groups=hidden, act=shape.activation

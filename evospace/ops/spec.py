@@ -11,10 +11,11 @@ from evospace.errors import DataError, UsageError
 
 _NAME = re.compile(
     r"(?P<kind>[a-z][a-z0-9]*(?:_[a-z0-9]+)*?)"
-    r"(?:_k(?P<kernel>[1-9]\d*))?(?:_e(?P<expansion>[1-9]\d*))?(?:_d(?P<dilation>[1-9]\d*))?"
-    r"(?:_g(?P<g1>[1-9]\d*)x(?P<g2>[1-9]\d*))?(?P<se>_se)?"
+    r"(?:_k(?P<kernel>[1-9][0-9]{0,4}))?(?:_e(?P<expansion>[1-9][0-9]{0,4}))?(?:_d(?P<dilation>[1-9][0-9]{0,4}))?"
+    r"(?:_g(?P<g1>[1-9][0-9]{0,4})x(?P<g2>[1-9][0-9]{0,4}))?(?P<se>_se)?"
 )
 _KIND = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_SETTING = re.compile(r"[ked][0-9]+|g[0-9]+x[0-9]+|se")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,15 @@ class OpSpec:
     def __post_init__(self) -> None:
         numbers = [self.dilation, *self.groups]
         numbers += [n for n in (self.kernel, self.expansion) if n is not None]
-        if not all(isinstance(n, int) and n >= 1 for n in numbers) or len(self.groups) != 2:
-            raise UsageError(f"operation {self.kind!r}: kernel, expansion, dilation and groups are whole numbers >= 1")
-        if not _KIND.fullmatch(self.kind) or parse_name(self.name) != asdict(self):
+        if not all(isinstance(n, int) and 1 <= n <= 99999 for n in numbers) or len(self.groups) != 2:
             raise UsageError(
-                f"operation kind {self.kind!r}: use lower-case letters, digits and single underscores, and no part"
-                " that reads like a setting (k3, e6, d2, g1x2, se)"
+                f"operation {self.kind!r}: kernel, expansion, dilation and groups are whole numbers, from 1 to 99999"
+            )
+        confusing = any(_SETTING.fullmatch(part) for part in self.kind.split("_"))
+        if confusing or not _KIND.fullmatch(self.kind) or parse_name(self.name) != asdict(self):
+            raise UsageError(
+                f"operation kind {self.kind!r}: use lower-case letters, digits and single underscores,"
+                " and no part that reads like a setting (k3, e6, d2, g1x2, se)"
             )
 
     @property
@@ -77,7 +81,7 @@ class OpSpec:
         """The inverse of `to_json`; raises `DataError` for another form."""
         try:
             return cls(**(dict(data) | {"groups": tuple(data["groups"])}))
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, UsageError) as error:
             raise DataError(f"not an operation's description: {data!r:.120}") from error
 
 
@@ -99,7 +103,7 @@ def parse_name(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockShape:
-    """Where an operation stands: it maps (in_channels, H, W) to (out_channels, ceil(H/stride), ceil(W/stride))."""
+    """Where an operation stands: it maps (in_channels, H, W) to (out_channels, ceil(H/stride), ...)."""
 
     in_channels: int
     out_channels: int

@@ -21,8 +21,18 @@ def load_ops_file(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise UsageError(f"--ops {path}: cannot be read ({error.strerror}); give a Python file") from error
     digest = hashlib.sha256(source).hexdigest()
-    known = tuple(kind for kind in KINDS if KINDS[kind].source_sha256 == digest)
-    return known or _execute(path, digest)
+    return _kinds_of(digest) or _execute(path, digest)
+
+
+def _kinds_of(digest: str) -> tuple[str, ...]:
+    return tuple(kind for kind in KINDS if KINDS[kind].source_sha256 == digest)
+
+
+def _forget(module: str, digest: str) -> None:
+    """Leave no trace of a file that failed half-way."""
+    sys.modules.pop(module, None)
+    for kind in _kinds_of(digest):
+        KINDS.remove(kind)
 
 
 def _execute(path: Path, digest: str) -> tuple[str, ...]:
@@ -34,13 +44,13 @@ def _execute(path: Path, digest: str) -> tuple[str, ...]:
     loading.append(digest)
     try:
         spec.loader.exec_module(module)
-    except UsageError:
-        raise
     except Exception as error:
-        raise UsageError(f"--ops {path}: {type(error).__name__}: {error}") from error
+        _forget(spec.name, digest)
+        text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        raise UsageError(f"--ops {path}: {text}") from error
     finally:
         loading.pop()
-    kinds = tuple(kind for kind in KINDS if KINDS[kind].source_sha256 == digest)
+    kinds = _kinds_of(digest)
     if not kinds:
         raise UsageError(f"--ops {path}: registers no operation; decorate one with @evospace.operation(...)")
     return kinds
@@ -53,4 +63,6 @@ def require_source(kind: str, sha256: str | None) -> None:
     if kind not in KINDS:
         raise DataError(f"operation {kind!r} is a user's own; give its file with --ops (SHA-256 {sha256[:12]}...)")
     if KINDS[kind].source_sha256 != sha256:
-        raise DataError(f"operation {kind!r}: the file given with --ops is not the one stored (SHA-256 {sha256[:12]}...)")
+        raise DataError(
+            f"operation {kind!r}: the file given with --ops is not the one stored (SHA-256 {sha256[:12]}...)"
+        )

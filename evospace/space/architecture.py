@@ -9,7 +9,7 @@ from evospace.errors import DataError
 
 @dataclass(frozen=True, order=True)
 class Architecture:
-    """Per choice block the canonical names of the operations it uses, sorted; an empty block is the identity."""
+    """Per choice block the names of the operations it uses, sorted; an empty block is the identity."""
 
     blocks: tuple[tuple[str, ...], ...]
 

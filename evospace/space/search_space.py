@@ -31,9 +31,7 @@ class SearchSpace:
         assert all(names for names, needed in zip(self.candidates, self.required, strict=True) if needed)
 
     @classmethod
-    def over(
-        cls, shapes: Sequence[BlockShape], names: Iterable[str], branches: Branches = "multi"
-    ) -> "SearchSpace":
+    def over(cls, shapes: Sequence[BlockShape], names: Iterable[str], branches: Branches = "multi") -> "SearchSpace":
         """The full space: every operation of `names` in every block of a skeleton."""
         pool = tuple(names)
         return cls((pool,) * len(shapes), tuple(not s.keeps_shape for s in shapes), branches)

@@ -91,6 +91,8 @@ class Skeleton:
             skeleton = cls(**(data | {"stages": stages}))
             if not all(isinstance(n, int) and 1 <= n <= 65536 for n in skeleton._sizes()):
                 raise ValueError("sizes are whole numbers from 1 to 65536")
+            if not skeleton.blocks() or {stage.entry for stage in stages} - {"start", "reduce", "expand"}:
+                raise ValueError("a skeleton has blocks, in stages entered by start, reduce or expand")
         except (TypeError, KeyError, ValueError) as error:
             raise DataError(f"not a skeleton's description: {error}") from error
         return skeleton
@@ -118,9 +120,7 @@ def skeleton_names() -> tuple[str, ...]:
     return tuple(_shipped())
 
 
-def make_skeleton(
-    name: str | None, *, image_size: int, image_channels: int, activation: str = "relu"
-) -> Skeleton:
+def make_skeleton(name: str | None, *, image_size: int, image_channels: int, activation: str = "relu") -> Skeleton:
     """The skeleton called `name`, or the one for `image_size` where `name` is `None`.
 
     Raises `UsageError` for an unknown name or a size that no skeleton is meant for.

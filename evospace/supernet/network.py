@@ -14,14 +14,18 @@ from evospace.space.skeleton import Skeleton
 
 
 def make_stem(skeleton: Skeleton) -> nn.Sequential:
-    """3x3 convolution, BatchNorm, activation: ``N x image_channels x S x S -> N x stem_channels x S' x S'``."""
+    """3x3 convolution, BatchNorm, activation: ``N x colours x S x S -> N x stem_channels x S' x S'``."""
     return conv_bn(
-        skeleton.image_channels, skeleton.stem_channels, 3, stride=skeleton.stem_stride, act=skeleton.activation
+        skeleton.image_channels,
+        skeleton.stem_channels,
+        3,
+        stride=skeleton.stem_stride,
+        act=skeleton.activation,
     )
 
 
 def make_head(skeleton: Skeleton, classes: int) -> nn.Sequential:
-    """1x1 convolution without bias or BatchNorm, activation, global average, linear: ``N x C x H x W -> N x classes``."""
+    """Bias-free 1x1 convolution, activation, global average, linear: ``N x C x H x W -> N x classes``."""
     return nn.Sequential(
         nn.Conv2d(skeleton.final_channels, skeleton.head_channels, 1, bias=False),
         activation(skeleton.activation),
@@ -64,7 +68,9 @@ class Network(nn.Module):
         super().__init__()
         shapes = skeleton.blocks()
         if len(shapes) != len(architecture.blocks):
-            raise UsageError(f"the architecture has {len(architecture.blocks)} blocks, skeleton {skeleton.name} {len(shapes)}")
+            raise UsageError(
+                f"the architecture has {len(architecture.blocks)} blocks, skeleton {skeleton.name} {len(shapes)}"
+            )
         self.stem = make_stem(skeleton)
         self.blocks = nn.Sequential(
             *(
@@ -83,8 +89,9 @@ class Network(nn.Module):
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draw all weights in place, in the order of the parameters' names, from `generator` alone.
 
-    Convolutions: normal with fan-out variance (He et al., 2015); linear layers: normal with standard deviation
-    0.01; BatchNorm: 1 and 0; other biases 0. A user's own module types are handled by their parameters' shapes.
+    Convolutions: normal with fan-out variance (He et al., 2015); linear layers: normal with standard
+    deviation 0.01; BatchNorm: 1 and 0; other biases 0. A user's own module types are handled by their
+    parameters' shapes.
     """
     scale = {id(m.weight) for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
     with torch.no_grad():

@@ -1,0 +1,23 @@
+# setup: install into .venv    test: run the tests    lint: style and types    demo: a first search, on the CPU
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup test lint demo
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@
+
+test: setup
+	$(BIN)/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy evospace tests $(wildcard benchmarks/*.py)
+
+demo: setup
+	$(BIN)/evospace search --config configs/demo.yaml --out runs/demo-$$(date +%Y%m%d-%H%M%S)

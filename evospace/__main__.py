@@ -1,0 +1,7 @@
+"""`python -m evospace`."""
+
+import sys
+
+from evospace.cli import main
+
+sys.exit(main())

@@ -1,0 +1,134 @@
+"""The command line. Flags are parsed before torch is imported."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from evospace.config import SearchConfig, load_config
+from evospace.errors import EvospaceError, UsageError, unknown_name
+
+HELP = """usage: evospace COMMAND [flags]
+
+  search   evolve a search space on your images and return a Pareto front of networks
+  show     costs and blocks of a published network, a front's member or a run
+  pools    the pools of operations, or the operations of one
+
+evospace COMMAND --help lists a command's flags."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0, 2 usage, 3 budget, 4 data, 130 interrupted)."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP)
+        return 0 if args else 2
+    try:
+        if args[0] not in COMMANDS:
+            raise unknown_name("command", args[0], COMMANDS)
+        return COMMANDS[args[0]](args[1:])
+    except EvospaceError as error:
+        if "--debug" in args:
+            raise
+        print(f"evospace: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("evospace: interrupted; finished rounds are kept, go on with --resume", file=sys.stderr)
+        return 130
+
+
+def _search(args: Sequence[str]) -> int:
+    path, rest = _take_config(args)
+    default = load_config(path) if path else SearchConfig()
+    config = tyro.cli(SearchConfig, args=rest, default=default, prog="evospace search")
+    config.check_required()
+    from evospace.experiment import search
+
+    search(config)
+    return 0
+
+
+def _take_config(args: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Split `--config FILE` (or `--config=FILE`) off the flags."""
+    rest = list(args)
+    for i, arg in enumerate(rest):
+        if arg == "--config":
+            if i + 1 == len(rest):
+                raise UsageError("--config needs a YAML file")
+            return Path(rest[i + 1]), rest[:i] + rest[i + 2 :]
+        if arg.startswith("--config="):
+            return Path(arg.partition("=")[2]), rest[:i] + rest[i + 1 :]
+    return None, rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowArgs:
+    """Costs and blocks of one network."""
+
+    network: tyro.conf.Positional[str]
+    """nsenet-27, nsenet, nsenet-gpu, FRONT.json#i, or a run directory."""
+    se: bool = False
+    """Give every operation a squeeze-excite gate."""
+    ops: str = ""
+    """Python file of the user's own operations that the network uses."""
+    json: bool = False
+    """Print one JSON object."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def _show(args: Sequence[str]) -> int:
+    parsed = tyro.cli(ShowArgs, args=args, prog="evospace show")
+    from evospace.ops.user import load_ops_file
+    from evospace.show import describe_network
+
+    if parsed.ops:
+        load_ops_file(Path(parsed.ops))
+    network = describe_network(parsed.network, se=parsed.se)
+    if parsed.json:
+        print(json.dumps(network))
+        return 0
+    print(
+        f"{network['name']}: {network['classes']} classes, {network['image_size']} pixels,"
+        f" skeleton {network['skeleton']}"
+    )
+    print(f"MACs   {network['macs']:,} (multiply-adds; many papers call these FLOPs)")
+    print(f"FLOPs  {network['flops']:,} (2 x MACs)")
+    print(f"params {network['params']:,}")
+    for i, block in enumerate(network["blocks"], start=1):
+        channels = f"{block['in_channels']:>4} -> {block['out_channels']:<4}"
+        operations = " + ".join(block["operations"]) or "(identity)"
+        print(f"{i:>3}  {channels} stride {block['stride']} at {block['resolution']:>3}  {operations}")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolsArgs:
+    """The pools of operations, or the operations of one."""
+
+    name: tyro.conf.Positional[str] = ""
+    """A pool's name; none lists the pools."""
+    json: Annotated[bool, tyro.conf.arg()] = False
+    """Print JSON: with a name a list of operation names, else a mapping of pool to size."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def _pools(args: Sequence[str]) -> int:
+    parsed = tyro.cli(PoolsArgs, args=args, prog="evospace pools")
+    from evospace.ops.pools import POOLS
+
+    if not parsed.name:
+        sizes = {name: len(POOLS[name]) for name in POOLS}
+        print(json.dumps(sizes) if parsed.json else "\n".join(f"{n:<12} {k} operations" for n, k in sizes.items()))
+        return 0
+    names = [spec.name for spec in POOLS[parsed.name]]
+    print(json.dumps(names) if parsed.json else "\n".join(names))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"search": _search, "show": _show, "pools": _pools}

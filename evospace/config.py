@@ -1,0 +1,143 @@
+"""Every setting of a search, in one flat record: command line, YAML file and Python share it. No torch here."""
+
+import dataclasses
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import tyro
+import yaml
+
+from evospace.cost.budget import Budget
+from evospace.errors import UsageError, unknown_name
+
+NOT_PART_OF_THE_RESULT = frozenset({"out", "resume", "device", "workers", "debug"})
+"""Settings that may differ when a run is resumed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Search a Pareto front of architectures by evolving the search space."""
+
+    data: str = ""
+    """digits, fashion-mnist, cifar10, cifar100, imagenet, or a folder of images (one sub-folder per class)."""
+    budget: str = ""
+    """What a network may cost: macs=20M, params=0.5M (ceilings), or a window such as macs=290M..310M."""
+    out: str = ""
+    """Run directory to write; default runs/<data>-<time>."""
+    seed: int = 0
+    """Every random draw derives from it."""
+    epochs: int = 20
+    """Epochs of supernet training per round."""
+    samples: int = 200
+    """Architectures sampled and scored per round."""
+    max_rounds: int = 0
+    """Stop after this many rounds; 0 means as many as it takes to traverse every operation."""
+    candidates: int = 5
+    """K: operations per block searched in one round."""
+    pool: str = "mobile27"
+    """Pool of operations: see `evospace pools`."""
+    ops: str = ""
+    """A Python file of your own operations; they join the pool."""
+    skeleton: str = ""
+    """mobile, latency, small8, small32 or small64; default: chosen from the image size."""
+    branches: Literal["multi", "single"] = "multi"
+    """Whether a block may use several operations at once, or at most one."""
+    image_size: int = 0
+    """Pixels; 0 means the data set's own (of a folder: the median shorter side, at most 224)."""
+    data_dir: str = ""
+    """Where the named data sets lie or are downloaded to."""
+    activation: Literal["relu", "swish"] = "relu"
+    """Activation of the whole network."""
+    se: bool = False
+    """Give every operation of the pool a squeeze-excite gate."""
+    batch_size: Annotated[int, tyro.conf.arg(aliases=["-b"])] = 128
+    """Images per step."""
+    lr: float = 0.1
+    """Peak learning rate of the supernet's weights."""
+    calibration_batches: int = 8
+    """Training batches on which BatchNorm is re-estimated before an architecture is scored (authors: 50)."""
+    weights: Literal["fresh", "inherit"] = "fresh"
+    """Weights of operations that stay: drawn anew each round (the paper), or carried over."""
+    train_gates: Literal["uniform", "fitness"] = "uniform"
+    """What a weight step trains: every operation with probability 1/2 (the paper), or by fitness."""
+    prune_threshold: float = -2.0
+    """Drop an operation whose fitness (a logit) falls below it."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    workers: int = 0
+    """Loader processes for data too large for memory."""
+    resume: bool = False
+    """Go on in the run directory --out from the last finished round."""
+    debug: bool = False
+    """Show tracebacks."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: allowed are {low} to {high}")
+        if self.budget:
+            Budget.parse(self.budget)
+
+    def check_required(self) -> None:
+        """Raise `UsageError` where a setting without a default is missing."""
+        for name, example in (("data", "digits"), ("budget", "macs=1M")):
+            if not getattr(self, name):
+                raise UsageError(f"--{name} is missing; for example --{name} {example}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in a `--config` file."""
+        return dataclasses.asdict(self)
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("epochs", 1, 100_000),
+    ("samples", 1, 1_000_000),
+    ("max_rounds", 0, 10_000),
+    ("candidates", 2, 1_000),
+    ("image_size", 0, 1024),
+    ("batch_size", 2, 65_536),
+    ("lr", 1e-6, 100.0),
+    ("calibration_batches", 1, 10_000),
+    ("prune_threshold", -1000.0, 0.0),
+    ("workers", 0, 256),
+)
+
+
+def load_config(path: Path) -> SearchConfig:
+    """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"--config {path}: cannot be read as YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"--config {path}: write a mapping of settings, e.g. data: digits")
+    return config_from(data, f"--config {path}")
+
+
+def config_from(data: dict[Any, Any], where: str) -> SearchConfig:
+    """A config of plain values; `where` names their source in errors."""
+    hints = get_type_hints(SearchConfig)
+    for key, value in data.items():
+        if key not in hints:
+            raise unknown_name(f"setting in {where}", str(key), hints)
+        _check_type(str(key), value, hints[key], where)
+    values: dict[str, Any] = {k: float(v) if hints[k] is float else v for k, v in data.items()}
+    return SearchConfig(**values)
+
+
+def _check_type(key: str, value: Any, hint: Any, where: str) -> None:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UsageError(f"{where}: {key}: {value!r} is not one of {', '.join(get_args(hint))}")
+        return
+    wanted = (int, float) if hint is float else (hint,)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
+        raise UsageError(f"{where}: {key}: {value!r} is not of type {hint.__name__}")
+
+
+def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lines `key: old -> new` for settings that shape the result and differ."""
+    keys = [f.name for f in fields(SearchConfig) if f.name not in NOT_PART_OF_THE_RESULT]
+    return [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in keys if old.get(key) != new[key]]

@@ -1,0 +1,95 @@
+"""A data set as the search sees it, and the split of its training images for a search."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from evospace.data.splits import Augmentation, InMemorySplit, Split
+from evospace.errors import DataError
+from evospace.seeding import torch_generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageData:
+    """A labelled image data set.
+
+    `fingerprint` is a sha256 of image size, labels, classes and image bytes; for folders, file names and
+    sizes stand for the bytes.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image_size: int
+    image_channels: int
+    train: Split
+    test: Split
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSplits:
+    """Disjoint parts of the training images: to train on, to search by, and to score the outcome."""
+
+    train: Split
+    fitness: Split
+    scoring: Split
+
+
+def hold_out(data: ImageData, seed: int) -> SearchSplits:
+    """Hold out the larger of 10 % and 300 training images, never more than half; the test is not touched.
+
+    One half of them becomes `fitness`, the other `scoring`, neither augmented.
+
+    Raises:
+        DataError: there are fewer than 4 training images.
+    """
+    count = len(data.train)
+    if count < 4:
+        raise DataError(f"{data.name} has {count} training images; a search needs at least 4")
+    held = min(max(count // 10, 300), count // 2)
+    order = torch.randperm(count, generator=torch_generator(seed, "hold-out"))
+    plain = data.train.without_augmentation()
+    return SearchSplits(
+        train=data.train.subset(order[held:]),
+        fitness=plain.subset(order[: held // 2]),
+        scoring=plain.subset(order[held // 2 : held]),
+    )
+
+
+def in_memory_splits(
+    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], augmentation: Augmentation, device: str
+) -> tuple[InMemorySplit, InMemorySplit]:
+    """Train (augmented) and test from (images uint8 N x C x S x S, labels int64 N), scaled by train's mean.
+
+    Raises:
+        DataError: shapes or types do not fit.
+    """
+    mean, std = channel_statistics(train[0])
+    return (
+        InMemorySplit(*train, mean=mean, std=std, augmentation=augmentation, device=device),
+        InMemorySplit(*test, mean=mean, std=std, device=device),
+    )
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of uint8 N x C x H x W, on the scale 0..1."""
+    values = torch.arange(256, dtype=torch.float64) / 255
+    means, stds = [], []
+    for channel in images.unbind(1):
+        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        mean = float(share @ values)
+        means.append(mean)
+        stds.append(max(1 / 255, float(share @ (values - mean) ** 2) ** 0.5))
+    return tuple(means), tuple(stds)
+
+
+def fingerprint(header: Sequence[object], *tensors: Tensor) -> str:
+    """sha256, in hex, of a header and of the shapes and bytes of CPU tensors."""
+    digest = hashlib.sha256(repr(list(header)).encode())
+    for tensor in tensors:
+        digest.update(repr(tuple(tensor.shape)).encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()

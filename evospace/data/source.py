@@ -1,0 +1,88 @@
+"""From the name of a data set, or the path of a folder, to its images."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from evospace.data.datasets import DATASETS, READERS, Arrays
+from evospace.data.folders import load_folder
+from evospace.data.image_data import ImageData, SearchSplits, fingerprint, hold_out, in_memory_splits
+from evospace.errors import UsageError
+
+__all__ = ["ImageData", "SearchSplits", "hold_out", "load_data"]
+
+_LARGEST = 4 << 30
+
+
+def load_data(
+    name_or_dir: str,
+    *,
+    data_dir: Path | None = None,
+    image_size: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    workers: int = 0,
+) -> ImageData:
+    """Load one of `DATASETS` or a folder of images.
+
+    Args:
+        name_or_dir: a name in `DATASETS`, or a folder with `train/` and `val/` or `test/`, or a folder of
+            class folders, which `seed` splits 80/20.
+        data_dir: where a named data set is, or is downloaded to; it must exist.
+        image_size: side to scale images to; None keeps that of a named data set (224 for imagenet) and
+            takes the median shorter side, at most 224, of a folder.
+        seed: fixes the split of a folder without a test part; named data sets do not depend on it.
+        device: where batches are put.
+        workers: threads or processes that decode image files.
+
+    Raises:
+        UsageError: no such data set or folder, or a size that is not possible.
+        DataError: the images cannot be had, cannot be read or do not fit.
+    """
+    if image_size is not None and image_size < 1:
+        raise UsageError(f"image size {image_size} is not possible; give 1 or more")
+    if workers < 0:
+        raise UsageError(f"{workers} workers are not possible; give 0 or more")
+    if data_dir is not None and not data_dir.is_dir():
+        raise UsageError(f"data folder {data_dir} is not a folder; name one that exists with --data-dir")
+    if name_or_dir in READERS:
+        return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, device)
+    root = Path(name_or_dir).expanduser()
+    if name_or_dir == "imagenet":
+        if data_dir is None:
+            raise UsageError("imagenet needs --data-dir with the folder that holds its train/ and val/")
+        root, image_size = data_dir, image_size or 224
+    elif not root.is_dir():
+        raise UsageError(
+            f"no data set or folder {name_or_dir!r}; give one of {', '.join(DATASETS)}, "
+            "or the path of a folder of images"
+        )
+    name = name_or_dir if name_or_dir in DATASETS else root.resolve().name
+    return load_folder(root, name=name, image_size=image_size, seed=seed, device=device, workers=workers)
+
+
+def _from_arrays(name: str, arrays: Arrays, image_size: int | None, device: str) -> ImageData:
+    size = image_size or arrays.train[0].shape[-1]
+    train, test = ((_resized(images, size), labels) for images, labels in (arrays.train, arrays.test))
+    train_split, test_split = in_memory_splits(train, test, arrays.augmentation, device)
+    return ImageData(
+        name=name,
+        classes=arrays.classes,
+        image_size=size,
+        image_channels=train[0].shape[1],
+        train=train_split,
+        test=test_split,
+        fingerprint=fingerprint([size, arrays.classes], *train, *test),
+    )
+
+
+def _resized(images: Tensor, size: int) -> Tensor:
+    """Scale uint8 N x C x H x H to N x C x size x size."""
+    if images.shape[-1] == size:
+        return images
+    if images.shape[0] * images.shape[1] * size * size > _LARGEST:
+        raise UsageError(f"image size {size} would take over {_LARGEST >> 30} GiB; give a smaller one")
+    from torchvision.transforms.v2 import functional
+
+    return torch.cat([functional.resize(part, [size, size], antialias=True) for part in torch.split(images, 1024)])

@@ -1,0 +1,1 @@
+"""Who says how good an architecture is."""

@@ -1,0 +1,1 @@
+"""Pictures and progress for people."""

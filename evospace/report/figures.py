@@ -1,0 +1,74 @@
+"""The two pictures of a run, redrawn each round."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from evospace.cost.budget import Budget
+from evospace.estimation.evaluation import Evaluation
+from evospace.runs.files import replace_file
+from evospace.strategies.ledger import LedgerRow
+
+_STATES = ("not yet traversed", "pruned", "unused", "kept on the front")
+_COLOURS = ("#f2f2f2", "#e07b54", "#c9c9c9", "#2f6f9f")
+
+
+def draw_fronts(path: Path, fronts: Sequence[Sequence[Evaluation]], budget: Budget) -> None:
+    """Accuracy over cost, a colour a round. Scores of different rounds come from different weights."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(len(fronts), 2)))
+    for number, (front, colour) in enumerate(zip(fronts, colours, strict=False), start=1):
+        cost = [e.cost(budget.metric) / 1e6 for e in front]
+        axes.plot(cost, [100 * e.accuracy for e in front], "o-", color=colour, label=f"round {number}", markersize=4)
+    axes.axvspan(budget.low / 1e6, budget.high / 1e6, color="0.95", zorder=0)
+    axes.set(
+        xlabel=f"{budget.metric} (millions)",
+        ylabel="accuracy under the round's weights (%)",
+        title="Pareto fronts",
+    )
+    axes.legend(frameon=False, fontsize=8)
+    axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def draw_space(path: Path, ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int) -> None:
+    """Per block (column) and operation (row): the round that traversed it, and what became of it since."""
+    state = np.zeros((len(operations), blocks), dtype=int)
+    label: dict[tuple[int, int], int] = {}
+    codes = {"pruned": 1, "unused": 2, "kept": 3}
+    for row in ledger:
+        if row.outcome in codes:
+            place = (operations.index(row.operation), row.block)
+            state[place] = codes[row.outcome]
+            label.setdefault(place, row.round)
+    figure = Figure(figsize=(2.8 + 0.34 * blocks, 1.6 + 0.19 * len(operations)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(state, cmap=ListedColormap(_COLOURS), vmin=0, vmax=3, aspect="auto")
+    for (y, x), number in label.items():
+        axes.text(
+            x,
+            y,
+            str(number),
+            ha="center",
+            va="center",
+            fontsize=6,
+            color="w" if state[y, x] in (1, 3) else "k",
+        )
+    axes.set_yticks(range(len(operations)), operations, fontsize=7)
+    axes.set_xticks(range(blocks), [str(b + 1) for b in range(blocks)], fontsize=7)
+    axes.set(xlabel="block", title="The space (number: round of first traversal)")
+    handles = [Patch(facecolor=c, edgecolor="0.7", label=s) for c, s in zip(_COLOURS, _STATES, strict=True)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    replace_file(path, lambda temporary: figure.savefig(temporary, dpi=130, format="png"))

@@ -1,0 +1,90 @@
+"""What a person sees while a search runs: a live line on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from evospace.estimation.evaluation import Evaluation
+
+
+class Progress:
+    """Round, epoch, loss, accuracy, cost and time left. A context manager: leaving it ends the live display."""
+
+    def __init__(self, console: Console, *, rounds: int, epochs: int, done: int = 0) -> None:
+        """`done` rounds were finished before (a resumed run)."""
+        self._console, self._rounds, self._epochs = console, rounds, epochs
+        self._first, self._started = done, time.monotonic()
+        self._round = done
+        self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> "Progress":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def start_round(self, number: int) -> None:
+        """A round begins."""
+        self._round = number - 1
+
+    def epoch(self, epoch: int, *, loss: float, accuracy: float, cost: float, unit: str, active: int) -> None:
+        """An epoch of supernet training ended."""
+        text = (
+            f"round {self._round + 1}/{self._rounds}  epoch {epoch}/{self._epochs}  loss {loss:.3f}"
+            f"  accuracy {accuracy:.3f}  expected {unit} {short(cost)}  active {active}"
+            f"  {self._left(self._round + 0.9 * epoch / self._epochs)}"
+        )
+        self._show(text, always=epoch in (1, self._epochs))
+
+    def scored(self, done: int, total: int) -> None:
+        """An architecture was scored."""
+        text = f"round {self._round + 1}/{self._rounds}  scoring {done}/{total}"
+        self._show(f"{text}  {self._left(self._round + 0.9 + 0.1 * done / total)}", always=done == total)
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def _left(self, rounds_done: float) -> str:
+        elapsed = time.monotonic() - self._started
+        share = (rounds_done - self._first) / (self._rounds - self._first)
+        return f"about {elapsed / share - elapsed:.0f} s left" if share > 0 else ""
+
+    def _show(self, text: str, *, always: bool) -> None:
+        if self._live:
+            self._live.update(Text(text), refresh=True)
+        elif always:
+            self.line(text)
+
+
+def front_table(front: Sequence[Evaluation], title: str) -> Table:
+    """The front as a table for a person."""
+    table = Table(title=title, title_justify="left")
+    for column in ("#", "MACs", "params", "accuracy", "round", "operations"):
+        table.add_column(column, justify="left" if column == "operations" else "right")
+    for i, e in enumerate(front):
+        used = sum(map(len, e.architecture.blocks))
+        cells = (str(i), short(e.macs), short(e.params), f"{100 * e.accuracy:.2f} %", str(e.round), str(used))
+        table.add_row(*cells)
+    return table
+
+
+def short(value: float) -> str:
+    """A count with three digits and K, M or G."""
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if value >= scale:
+            return f"{value / scale:.3g}{letter}"
+    return f"{value:.0f}"
+
+
+def console() -> Console:
+    """Standard output."""
+    return Console(file=sys.stdout, highlight=False)

@@ -1,0 +1,1 @@
+"""The run directory: everything that happened, readable without the program."""

@@ -1,0 +1,85 @@
+"""`runs/<name>/`: config, environment, database, checkpoints, front and pictures of one search."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evospace.config import SearchConfig, changed_settings
+from evospace.errors import DataError, UsageError
+from evospace.runs.database import RunDatabase
+from evospace.runs.files import write_json, write_text
+
+_PACKAGES = ("evospace", "torch", "torchvision", "numpy", "moocore", "safetensors")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and the rules for opening them."""
+
+    path: Path
+
+    @property
+    def database(self) -> RunDatabase:
+        """Rounds, ledger, evaluations."""
+        return RunDatabase(self.path / "run.db")
+
+    @property
+    def front(self) -> Path:
+        """The self-contained result."""
+        return self.path / "front.json"
+
+    def checkpoint(self, round: int) -> Path:
+        """The supernet's weights at the end of a round."""
+        return self.path / "checkpoints" / f"round-{round:02d}.safetensors"
+
+    def member(self, index: int) -> Path:
+        """The supernet's weights of one architecture of the final front."""
+        return self.path / "front" / f"{index}.safetensors"
+
+    def open(self, config: SearchConfig, fingerprint: str) -> None:
+        """Create the directory, or check that a resumed run is the same search on the same data.
+
+        Raises `UsageError` for a non-empty directory without --resume or for changed settings, and `DataError`
+        for changed data.
+        """
+        stored = self.path / "config.yaml"
+        if stored.exists():
+            if not config.resume:
+                raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
+            self._check_same(config, fingerprint)
+            return
+        if self.path.exists() and any(self.path.iterdir()):
+            raise UsageError(f"{self.path} is not empty and holds no run; choose another --out")
+        for folder in ("checkpoints", "front", "tensorboard"):
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "environment.json", environment() | {"data_fingerprint": fingerprint})
+        write_text(stored, yaml.safe_dump(config.to_dict(), sort_keys=False))
+
+    def _check_same(self, config: SearchConfig, fingerprint: str) -> None:
+        import json
+
+        old = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        changed = changed_settings(old, config.to_dict())
+        if changed:
+            raise UsageError(
+                f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
+            )
+        known = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))["data_fingerprint"]
+        if known != fingerprint:
+            raise DataError(
+                f"the data at {config.data!r} is not what {self.path} was begun with; restore it, or use another --out"
+            )
+
+
+def environment() -> dict[str, Any]:
+    """The software and machine a run used."""
+    machine = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+    }
+    return machine | {"packages": {name: version(name) for name in _PACKAGES}}

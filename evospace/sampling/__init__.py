@@ -1,0 +1,1 @@
+"""Drawing architectures: from gates, and exactly from a cost window. No torch here."""

@@ -1,0 +1,140 @@
+"""Exact draws of architectures whose cost lies in a window, by dynamic programming. No torch here."""
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
+from evospace.errors import BudgetError
+from evospace.sampling.gates import Bools, to_architectures
+from evospace.sampling.reachable import is_reachable, neighbours
+from evospace.sampling.values import Decisions, Grid, boundary_values, counting, gated, item_values
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import SearchSpace
+
+_BATCHES = 10
+"""Batches of n draws until n are distinct."""
+_FILTERED = 1000
+"""Batches in a row that a binned window may filter out whole before it counts as impossible."""
+_Ints = npt.NDArray[np.int64]
+
+
+class WindowSampler:
+    """Draws from the gates' distribution, conditioned exactly on a cost inside the window.
+
+    Backwards through the blocks it finds P(final cost in the window | cost so far), then draws forwards.
+    Where the costs take more bins than `values.MAX_BINS`, it draws from a slightly wider, binned window and
+    drops what lies outside the given one, which leaves the conditional distribution exact.
+    """
+
+    def __init__(
+        self, space: SearchSpace, table: CostTable, window: Budget, probabilities: Sequence[np.ndarray]
+    ) -> None:
+        """`probabilities`: per block ``[K]`` inclusion probabilities, in the order of the candidates.
+
+        Bernoulli in a multi-branch space (a required block conditioned on not being empty); one-of-K in a
+        single-branch one, where an optional block's remainder is the skip.
+        """
+        assert window.metric == table.metric, "the window and the table measure the same"
+        self.space, self.table, self.window = space, table, window
+        self._blocks = [
+            gated(p, needed, space.branches) for p, needed in zip(probabilities, space.required, strict=True)
+        ]
+        self._grid = Grid.of(space, table, window, cover=True)
+        self._values, self._log_weight = boundary_values(self._blocks, self._grid)
+        pairs = zip(space.candidates, table.ops, strict=True)
+        self._costs = [np.array([costs[n] for n in names], dtype=np.int64) for names, costs in pairs]
+
+    @cached_property
+    def log_mass(self) -> float:
+        """Natural log of the window's probability, ``-inf`` for none; approximate where costs are binned."""
+        if self._grid.exact or math.isinf(self._log_weight):
+            return self._log_weight
+        return boundary_values(self._blocks, Grid.of(self.space, self.table, self.window, cover=False))[1]
+
+    @cached_property
+    def possible(self) -> bool:
+        """Whether the gates can draw an architecture inside the window."""
+        if math.isinf(self._log_weight):
+            return False
+        return self._grid.exact or is_reachable(self.space, self.table, self.window)
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[Architecture]:
+        """`n` independent draws; raises `BudgetError` for an impossible window."""
+        if math.isinf(self._log_weight):
+            raise self._impossible()
+        kept: list[Architecture] = []
+        empty = 0
+        while len(kept) < n:
+            batch = self._batch(n, rng)
+            kept += batch
+            empty = 0 if batch else empty + 1
+            if empty == _FILTERED:
+                raise self._impossible()
+        return kept[:n]
+
+    def draw_distinct(self, n: int, rng: np.random.Generator) -> list[Architecture]:
+        """Up to `n` distinct architectures in the order drawn; fewer where 10 n draws held no more.
+
+        Raises `BudgetError` for an impossible window.
+        """
+        found: dict[Architecture, None] = {}
+        for _ in range(_BATCHES):
+            found |= dict.fromkeys(self.draw(n, rng))
+            if len(found) >= n:
+                break
+        return list(found)[:n]
+
+    def _batch(self, n: int, rng: np.random.Generator) -> list[Architecture]:
+        """`n` draws from the binned window, less those outside the given one."""
+        at = np.zeros(n, dtype=np.int64)
+        total = np.full(n, self.table.fixed, dtype=np.int64)
+        masks = []
+        for b, block in enumerate(self._blocks):
+            mask, at = _draw_block(block, self._grid.bins[b], self._values[b + 1], at, rng)
+            masks.append(mask)
+            total += mask @ self._costs[b]
+        inside = (total >= self.window.low) & (total <= self.window.high)
+        return to_architectures(self.space, [mask[inside] for mask in masks])
+
+    def _impossible(self) -> BudgetError:
+        low, high = self.table.bounds(self.space)
+        below, above = neighbours(self.space, self.table, self.window)
+        if above is not None and above <= self.window.high:
+            why = f"the gates give no probability to {self.window}, where the space reaches {above}"
+        else:
+            near = " and ".join(str(cost) for cost in (below, above) if cost is not None)
+            why = f"no architecture of the space has {self.window}; nearest reachable: {near}"
+        return BudgetError(f"{why}; the space reaches from {low} to {high}, so move or widen the window")
+
+
+def _draw_block(
+    block: Decisions, bins: Sequence[int], end: np.ndarray, at: _Ints, rng: np.random.Generator
+) -> tuple[Bools, _Ints]:
+    """Masks ``[n, K]`` of one block for `n` draws at binned costs `at` ``[n]``, and the costs after it."""
+    beyond = len(end) - 1
+    stages = list(item_values(block, bins, end))[::-1]
+    chosen = np.zeros((len(at), len(bins)), dtype=bool)
+    started = np.zeros(len(at), dtype=np.int64)
+    for i, (none, some) in enumerate(stages[1:]):
+        take = block.take[started, i] * some[np.minimum(at + bins[i], beyond)]
+        leave = block.leave[started, i] * np.where(started == 1, some[at], none[at])
+        picked = rng.random(len(at)) * (take + leave) < take
+        chosen[:, i] = picked
+        started |= picked
+        at = at + bins[i] * picked
+    return chosen, at
+
+
+def log_count(space: SearchSpace, table: CostTable, window: Budget) -> float:
+    """Natural log of the number of architectures whose cost lies in the window, ``-inf`` for none.
+
+    Approximate only where the costs take more bins than `values.MAX_BINS`.
+    """
+    sizes = zip(space.candidates, space.required, strict=True)
+    blocks = [counting(len(names), needed, space.branches) for names, needed in sizes]
+    return boundary_values(blocks, Grid.of(space, table, window, cover=False))[1]

@@ -1,0 +1,63 @@
+"""What `evospace show` says of a network, and `evospace pools` of a pool."""
+
+from pathlib import Path
+from typing import Any
+
+from evospace.cost.network_cost import count_network
+from evospace.errors import UsageError
+from evospace.ops.pools import POOLS
+from evospace.ops.spec import OpSpec
+from evospace.runs.front import read_front
+from evospace.space.architecture import Architecture
+from evospace.space.published import PUBLISHED, published_architecture, published_skeleton
+from evospace.space.skeleton import Skeleton
+
+
+def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
+    """Costs and blocks of a published network, or of one member of a front (`FRONT.json#i`).
+
+    A run directory, or a front without `#i`, is described by its most accurate member. `macs` are multiply-adds
+    (what papers call FLOPs); `flops` counts each as two.
+    """
+    skeleton, architecture, classes = _find(name)
+    if se:
+        architecture = Architecture.of(
+            [[OpSpec.parse(op).with_se().name for op in names] for names in architecture.blocks]
+        )
+    counted = count_network(skeleton, architecture, classes)
+    return {
+        "name": name,
+        "macs": counted["macs"],
+        "flops": 2 * counted["macs"],
+        "params": counted["params"],
+        "classes": classes,
+        "image_size": skeleton.image_size,
+        "skeleton": skeleton.name,
+        "blocks": [
+            {
+                "in_channels": shape.in_channels,
+                "out_channels": shape.out_channels,
+                "stride": shape.stride,
+                "resolution": shape.resolution,
+                "operations": list(names),
+            }
+            for shape, names in zip(skeleton.blocks(), architecture.blocks, strict=True)
+        ],
+    }
+
+
+def _find(name: str) -> tuple[Skeleton, Architecture, int]:
+    if name.lower() in PUBLISHED:
+        key = name.lower()
+        pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
+        return published_skeleton(key), published_architecture(key, pool), 1000
+    text, mark, position = name.rpartition("#") if "#" in name else (name, "", "")
+    path = Path(text)
+    path = path / "front.json" if path.is_dir() else path
+    if not path.exists():
+        raise UsageError(f"{name!r} is neither a published network ({', '.join(PUBLISHED)}) nor a front.json or run")
+    front = read_front(path)
+    index = len(front.members) - 1 if not mark else int(position) if position.isdigit() else -1
+    if not 0 <= index < len(front.members):
+        raise UsageError(f"{name!r}: the front has members #0 to #{len(front.members) - 1}")
+    return front.skeleton, front.members[index].architecture, front.classes

@@ -1,0 +1,86 @@
+"""The ledger: what became of every operation of every round, and why."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evospace.estimation.evaluation import Evaluation
+from evospace.strategies.queues import Queues, Swap
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """One (block, operation) in one round."""
+
+    round: int
+    block: int
+    operation: str
+    inherited: bool
+    """From the previous front (locked), or newly active."""
+    fitness: float
+    """alpha when it left or when the round ended."""
+    outcome: str
+    """`kept` (on the front), `pruned` (fitness fell below the threshold), `unused` (on no front architecture),
+    or `postponed` (gave way to an operation without which the budget could not be reached)."""
+    reason: str
+    front: tuple[int, ...] = ()
+    """Positions on the round's front of the architectures that use it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self) | {"front": list(self.front)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "LedgerRow":
+        """The inverse of `to_json`."""
+        return cls(**(data | {"front": tuple(data["front"])}))
+
+
+def rows_of_round(
+    round: int,
+    queues: Queues,
+    swaps: Sequence[Swap],
+    fitness: dict[tuple[int, str], float],
+    pruned: Sequence[tuple[int, str, int]],
+    front: Sequence[Evaluation],
+) -> list[LedgerRow]:
+    """A row per active (block, operation), and one per operation that was swapped out before training."""
+    steps = {(block, name): step for block, name, step in pruned}
+    rows = []
+    for block, (old, new) in enumerate(zip(queues.inherited, queues.fresh, strict=True)):
+        for name in (*old, *new):
+            users = tuple(i for i, e in enumerate(front) if name in e.architecture.blocks[block])
+            outcome, reason = _outcome(steps.get((block, name)), users)
+            rows.append(
+                LedgerRow(
+                    round=round,
+                    block=block,
+                    operation=name,
+                    inherited=name in old,
+                    fitness=fitness[block, name],
+                    outcome=outcome,
+                    reason=reason,
+                    front=users,
+                )
+            )
+    return rows + [_postponed(round, swap) for swap in swaps]
+
+
+def _outcome(pruned_at: int | None, users: tuple[int, ...]) -> tuple[str, str]:
+    if pruned_at is not None:
+        return "pruned", f"fitness below the threshold at step {pruned_at}"
+    if users:
+        return "kept", f"used by {len(users)} architecture(s) of the front"
+    return "unused", "no architecture of the front uses it"
+
+
+def _postponed(round: int, swap: Swap) -> LedgerRow:
+    return LedgerRow(
+        round=round,
+        block=swap.block,
+        operation=swap.out,
+        inherited=False,
+        fitness=0.0,
+        outcome="postponed",
+        reason=f"made way for {swap.into}, which brings the budget into reach",
+    )

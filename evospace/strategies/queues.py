@@ -1,0 +1,112 @@
+"""The candidate queues: what has not been traversed yet, and how the active space is refilled from it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
+from evospace.errors import BudgetError
+from evospace.estimation.evaluation import Evaluation
+from evospace.sampling.reachable import nearest_reachable
+from evospace.seeding import numpy_generator
+from evospace.space.search_space import SearchSpace
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queues:
+    """Per block: the operations inherited from the front, those newly active, and those still waiting."""
+
+    inherited: tuple[Names, ...]
+    fresh: tuple[Names, ...]
+    waiting: tuple[Names, ...]
+
+    def active(self) -> tuple[Names, ...]:
+        """What the round searches, per block."""
+        return tuple(old + new for old, new in zip(self.inherited, self.fresh, strict=True))
+
+
+def default_rounds(pool: int, k: int) -> int:
+    """ceil((N - 1) / (K - 1)): enough rounds to traverse all even with one inherited operation per block."""
+    return max(math.ceil((pool - 1) / (k - 1)), 1)
+
+
+def shuffled(full: SearchSpace, seed: int) -> tuple[Names, ...]:
+    """Each block's candidates in random order."""
+    orders = (numpy_generator(seed, "queue", b).permutation(len(names)) for b, names in enumerate(full.candidates))
+    return tuple(tuple(names[i] for i in order) for names, order in zip(full.candidates, orders, strict=True))
+
+
+def refill(inherited: Sequence[Names], waiting: Sequence[Names], *, k: int, rounds_left: int) -> Queues:
+    """Activate ``max(K - |inherited|, ceil(|waiting| / rounds left))`` operations of each block's queue.
+
+    `rounds_left` counts the round about to start; in the last round every queue is emptied.
+    """
+    counts = [
+        max(k - len(kept), math.ceil(len(queue) / rounds_left), 0)
+        for kept, queue in zip(inherited, waiting, strict=True)
+    ]
+    return Queues(
+        inherited=tuple(inherited),
+        fresh=tuple(queue[:n] for queue, n in zip(waiting, counts, strict=True)),
+        waiting=tuple(queue[n:] for queue, n in zip(waiting, counts, strict=True)),
+    )
+
+
+def inherit(front: Sequence[Evaluation], active: Sequence[Names]) -> tuple[Names, ...]:
+    """Per block, the union of the operations used on the front, in the active space's order."""
+    used = [set[str]().union(*names) for names in zip(*(e.architecture.blocks for e in front), strict=True)]
+    return tuple(tuple(name for name in names if name in chosen) for names, chosen in zip(active, used, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swap:
+    """One exchange made because the active space could not reach the budget."""
+
+    block: int
+    out: str
+    into: str
+
+
+def reach(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -> tuple[Queues, list[Swap]]:
+    """Swap waiting operations in, nearest first, until the active space reaches the budget window.
+
+    The operation that leaves goes to the front of its queue. Raises `BudgetError` where no swap comes nearer.
+    """
+    swaps: list[Swap] = []
+    gap = _gap(queues, full, table, budget)
+    while gap > 0:
+        options = [(_gap(q, full, table, budget), s, q) for s, q in _exchanges(queues)]
+        best = min(options, key=lambda option: option[0], default=None)
+        if best is None or best[0] >= gap:
+            low, high = table.bounds(full)
+            raise BudgetError(
+                f"budget {budget} cannot be met: the space reaches {table.metric} {low} to {high},"
+                f" the nearest to the budget is {gap} away; choose a budget in that range or another skeleton"
+            )
+        gap, swap, queues = best
+        swaps.append(swap)
+    return queues, swaps
+
+
+def _gap(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -> int:
+    nearest = nearest_reachable(full.with_candidates(queues.active()), table, budget)
+    return max(budget.low - nearest, nearest - budget.high, 0)
+
+
+def _exchanges(queues: Queues) -> list[tuple[Swap, Queues]]:
+    return [
+        (Swap(block=b, out=out, into=into), _exchange(queues, b, out, into))
+        for b, (fresh, waiting) in enumerate(zip(queues.fresh, queues.waiting, strict=True))
+        for out in fresh
+        for into in waiting
+    ]
+
+
+def _exchange(queues: Queues, block: int, out: str, into: str) -> Queues:
+    fresh, waiting = list(queues.fresh), list(queues.waiting)
+    fresh[block] = tuple(into if name == out else name for name in fresh[block])
+    waiting[block] = (out, *(name for name in waiting[block] if name != into))
+    return Queues(inherited=queues.inherited, fresh=tuple(fresh), waiting=tuple(waiting))

@@ -1,0 +1,195 @@
+"""Neural Search-space Evolution: the loop (docs/method.md, section 2).
+
+Source: Ci et al., Evolving Search Space for Neural Architecture Search, ICCV 2021. The strategy decides what
+is active, what is scored and what is inherited; a `Lab` trains and scores. No torch here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
+from evospace.estimation.evaluation import Evaluation
+from evospace.sampling.budget import WindowSampler
+from evospace.seeding import numpy_generator
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.ledger import LedgerRow, rows_of_round
+from evospace.strategies.pareto import front_hypervolume, front_of
+from evospace.strategies.queues import Names, Queues, inherit, reach, refill
+
+BELOW = 0.05
+"""Share of samples drawn just below the window: they keep the cheap end of the front honest."""
+
+
+class TrainedRound(Protocol):
+    """What a lab hands back after training one round."""
+
+    space: SearchSpace
+    """The active space less what was pruned."""
+    probabilities: Sequence[np.ndarray]
+    """Per block of `space`, the fitness probabilities ``[K]``."""
+    fitness: Mapping[tuple[int, str], float]
+    """Last alpha of every (block, operation) that was active."""
+    pruned: Sequence[tuple[int, str, int]]
+    """(block, operation, step)."""
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float]:
+        """Accuracy of each architecture under this round's weights, in order."""
+
+
+class Lab(Protocol):
+    """Trains and scores. Called once per round, rounds in order from 1."""
+
+    def train(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> TrainedRound:
+        """Train a supernet over `space`; operations in `locked` may not be pruned."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolutionSettings:
+    """The method's own settings."""
+
+    rounds: int
+    """R: after this many rounds every operation has been active in every block."""
+    stop_after: int
+    """Rounds to run, at most R; fewer leave operations waiting in the queues."""
+    candidates: int = 5
+    """K: operations per block that a round searches at most, where the front is not richer."""
+    samples: int = 200
+    """Architectures sampled and scored per round (authors: 2,000)."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is searched: the full space, its costs, the budget."""
+
+    full: SearchSpace
+    tables: Mapping[str, CostTable]
+    """`macs` and `params`."""
+    budget: Budget
+    classes: int
+
+    @property
+    def table(self) -> CostTable:
+        """The budget's own table."""
+        return self.tables[self.budget.metric]
+
+    def evaluation(self, architecture: Architecture, accuracy: float, round: int) -> Evaluation:
+        """A scored architecture with its costs."""
+        macs, params = (self.tables[metric].cost(architecture) for metric in ("macs", "params"))
+        return Evaluation(architecture=architecture, macs=macs, params=params, accuracy=accuracy, round=round)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolutionState:
+    """All that the next round needs; written at the end of each round."""
+
+    round: int
+    """Rounds finished."""
+    inherited: tuple[Names, ...]
+    waiting: tuple[Names, ...]
+    front: tuple[Evaluation, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "round": self.round,
+            "inherited": [list(names) for names in self.inherited],
+            "waiting": [list(names) for names in self.waiting],
+            "front": [e.to_json() for e in self.front],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "EvolutionState":
+        """The inverse of `to_json`."""
+        return cls(
+            round=data["round"],
+            inherited=tuple(map(tuple, data["inherited"])),
+            waiting=tuple(map(tuple, data["waiting"])),
+            front=tuple(map(Evaluation.from_json, data["front"])),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundResult:
+    """What one round came to."""
+
+    state: EvolutionState
+    queues: Queues
+    evaluations: tuple[Evaluation, ...]
+    """Everything scored this round, the rehearsed front first."""
+    ledger: tuple[LedgerRow, ...]
+    hypervolume: float
+    rehearsed_hypervolume: float | None
+    """Of the previous front under this round's weights; comparable with `hypervolume`."""
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def first_state(waiting: tuple[Names, ...]) -> EvolutionState:
+    """Nothing searched yet: every operation waits, in the queues' order."""
+    return EvolutionState(round=0, inherited=((),) * len(waiting), waiting=waiting)
+
+
+def evolve(problem: Problem, settings: EvolutionSettings, lab: Lab, state: EvolutionState) -> Iterator[RoundResult]:
+    """Run the rounds after `state`, yielding each as it ends.
+
+    After the last round every operation has been active once in every block. Raises `BudgetError` where a
+    round cannot reach the budget.
+    """
+    for round in range(state.round + 1, settings.stop_after + 1):
+        result = run_round(problem, settings, lab, state, round)
+        yield result
+        state = result.state
+
+
+def run_round(
+    problem: Problem, settings: EvolutionSettings, lab: Lab, state: EvolutionState, round: int
+) -> RoundResult:
+    """One round: refill, train, sample, score, rehearse, keep the front, inherit."""
+    rounds_left = settings.rounds - round + 1
+    queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=rounds_left)
+    queues, swaps = reach(queues, problem.full, problem.table, problem.budget)
+    locked = frozenset((b, name) for b, names in enumerate(queues.inherited) for name in names)
+    trained = lab.train(round, problem.full.with_candidates(queues.active()), locked)
+
+    old = [e.architecture for e in state.front]
+    found_in = {e.architecture: e.round for e in state.front}
+    new = [a for a in sample(problem, settings, trained, round) if a not in found_in]
+    accuracies = trained.score([*old, *new])
+    scored = [
+        problem.evaluation(a, accuracy, found_in.get(a, round))
+        for a, accuracy in zip([*old, *new], accuracies, strict=True)
+    ]
+    front = front_of(scored, problem.budget)
+    return RoundResult(
+        state=EvolutionState(
+            round=round,
+            inherited=inherit(front, queues.active()),
+            waiting=queues.waiting,
+            front=tuple(front),
+        ),
+        queues=queues,
+        evaluations=tuple(scored),
+        ledger=tuple(rows_of_round(round, queues, swaps, dict(trained.fitness), trained.pruned, front)),
+        hypervolume=front_hypervolume(front, problem.budget, problem.classes),
+        rehearsed_hypervolume=front_hypervolume(
+            front_of(scored[: len(old)], problem.budget), problem.budget, problem.classes
+        )
+        if old
+        else None,
+    )
+
+
+def sample(problem: Problem, settings: EvolutionSettings, trained: TrainedRound, round: int) -> list[Architecture]:
+    """Distinct architectures in the window by fitness, and 5 % more just below it (where there are any)."""
+    rng = numpy_generator(settings.seed, "sample", round)
+    window = WindowSampler(trained.space, problem.table, problem.budget, trained.probabilities)
+    inside = window.draw_distinct(settings.samples, rng)
+    below = WindowSampler(trained.space, problem.table, problem.budget.below(), trained.probabilities)
+    if not below.possible:
+        return inside
+    return inside + below.draw_distinct(max(int(BELOW * settings.samples), 1), rng)

@@ -1,0 +1,1 @@
+"""The weight-sharing model: networks, choice blocks, the supernet, fitness, BatchNorm recalibration."""

@@ -1,0 +1,1 @@
+"""Loops that train: the supernet for a round, and one architecture on its own."""

@@ -1,0 +1,47 @@
+"""SGD as the method uses it, and its learning-rate schedule."""
+
+import math
+
+import torch
+from torch import nn
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 4e-5
+"""Of the authors' ImageNet runs; none on BatchNorm and biases."""
+
+
+def sgd(module: nn.Module, *, lr: float) -> torch.optim.SGD:
+    """Nesterov SGD (fused) over `module`; parameters with one dimension are not decayed."""
+    decayed = [p for p in module.parameters() if p.ndim > 1]
+    plain = [p for p in module.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
+    optimiser = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=True)
+    for parameter in module.parameters():
+        # The fused step takes only parameters that all have a buffer; zeros start it as a missing one would.
+        optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimiser
+
+
+def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of every group."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+
+
+def forget(optimiser: torch.optim.Optimizer, gone: list[nn.Parameter]) -> None:
+    """Take parameters and their state out of an optimiser."""
+    ids = {id(p) for p in gone}
+    for group in optimiser.param_groups:
+        group["params"] = [p for p in group["params"] if id(p) not in ids]
+    for parameter in gone:
+        optimiser.state.pop(parameter, None)
+
+
+def warmup_cosine(step: int, *, steps: int, warmup: int, peak: float) -> float:
+    """Learning rate of one step: linear from peak / 4 over `warmup` steps, then cosine to 0.
+
+    The authors go from 0.1 to 0.4 over 2 of 100 epochs.
+    """
+    if step < warmup:
+        return peak * (0.25 + 0.75 * step / warmup)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))

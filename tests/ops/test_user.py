@@ -1,0 +1,119 @@
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from evospace.errors import DataError, UsageError
+from evospace.ops.build import build_op
+from evospace.ops.kinds import KINDS, loading
+from evospace.ops.pools import pool_with
+from evospace.ops.spec import BlockShape, OpSpec
+from evospace.ops.user import load_ops_file, require_source
+from evospace.testing import check_operation
+
+SOURCE = """
+from torch import nn
+
+import evospace
+
+
+@evospace.operation(kernel=(3, 5))
+def tryout(spec, shape):
+    return nn.Conv2d(
+        shape.in_channels, shape.out_channels, spec.kernel, stride=shape.stride, padding=spec.kernel // 2
+    )
+
+
+@evospace.operation()
+class Pointwise(nn.Module):
+    def __init__(self, spec, shape):
+        super().__init__()
+        self.conv = nn.Conv2d(shape.in_channels, shape.out_channels, 1, stride=shape.stride)
+
+    def forward(self, images):
+        return self.conv(images)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_kind_stays() -> Iterator[None]:
+    before = set(KINDS)
+    yield
+    for kind in set(KINDS) - before:
+        KINDS.remove(kind)
+    assert not loading
+
+
+@pytest.fixture
+def ops_file(tmp_path: Path) -> Path:
+    path = tmp_path / "my_ops.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    return path
+
+
+def test_functions_and_classes_are_registered_with_the_files_hash(ops_file: Path) -> None:
+    assert load_ops_file(ops_file) == ("tryout", "pointwise")
+    digest = hashlib.sha256(SOURCE.encode()).hexdigest()
+    assert KINDS["tryout"].source_sha256 == KINDS["pointwise"].source_sha256 == digest
+    assert [spec.name for spec in KINDS["tryout"].specs] == ["tryout_k3", "tryout_k5"]
+    assert KINDS["mbconv"].source_sha256 is None
+
+
+def test_user_operations_are_built_and_keep_the_contract(ops_file: Path) -> None:
+    kinds = load_ops_file(ops_file)
+    for spec in pool_with("latency19", kinds)[19:]:
+        check_operation(spec)
+    shape = BlockShape(in_channels=3, out_channels=5, stride=2, resolution=9)
+    module = build_op(OpSpec.parse("pointwise"), shape)
+    assert module(torch.zeros(1, 3, 9, 9)).shape == (1, 5, 5, 5)
+
+
+def test_loading_twice_registers_once(ops_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.py"
+    copy.write_text(SOURCE, encoding="utf-8")
+    assert load_ops_file(ops_file) == load_ops_file(ops_file) == load_ops_file(copy)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("def (", "SyntaxError"),
+        ("import not_a_module_at_all", "not_a_module_at_all"),
+        ("x = 1", "registers no operation"),
+        (SOURCE + "\n1 / 0", "ZeroDivisionError"),
+        (SOURCE.replace("def tryout", "def mbconv"), "taken already"),
+        (SOURCE.replace("def tryout", "def odd_k3"), "odd_k3"),
+    ],
+)
+def test_a_broken_file_is_a_usage_error_and_leaves_nothing(tmp_path: Path, source: str, text: str) -> None:
+    path = tmp_path / "my_ops.py"
+    path.write_text(source, encoding="utf-8")
+    before = dict(KINDS)
+    for _ in range(2):
+        with pytest.raises(UsageError, match=text) as caught:
+            load_ops_file(path)
+        assert str(path) in str(caught.value)
+    assert dict(KINDS) == before
+
+
+def test_a_missing_file_or_another_kind_of_file_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_ops_file(tmp_path / "missing.py")
+    text = tmp_path / "my_ops.txt"
+    text.write_text(SOURCE, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"\.py"):
+        load_ops_file(text)
+
+
+def test_a_stored_operation_needs_its_own_source(ops_file: Path) -> None:
+    require_source("mbconv", None)
+    digest = hashlib.sha256(SOURCE.encode()).hexdigest()
+    with pytest.raises(DataError, match="--ops"):
+        require_source("tryout", digest)
+    load_ops_file(ops_file)
+    require_source("tryout", digest)
+    with pytest.raises(DataError, match="not the one stored"):
+        require_source("tryout", "0" * 64)

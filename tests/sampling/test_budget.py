@@ -1,0 +1,136 @@
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from evospace.cost.budget import Budget
+from evospace.errors import BudgetError
+from evospace.sampling import values
+from evospace.sampling.budget import WindowSampler, log_count
+from evospace.sampling.gates import uniform_probabilities
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import Branches
+from tests.sampling.spaces import Case, cases, chi_square_fits, enumerate_space, make_case, windows
+
+BRANCHES: list[Branches] = ["multi", "single"]
+COSTS = [[4, 9, 2], [3, 3], [5, 1, 8]]
+
+
+def inside(case: Case, window: Budget) -> dict[Architecture, float]:
+    space, table, gates = case
+    return {a: p for a, p in enumerate_space(space, gates).items() if table.cost(a) in window}
+
+
+@given(cases(), windows())
+def test_mass_and_count_equal_enumeration(case: Case, window: Budget) -> None:
+    space, table, gates = case
+    found = inside(case, window)
+    sampler = WindowSampler(space, table, window, gates)
+    assert sampler.possible == bool(found)
+    if found:
+        assert sampler.log_mass == pytest.approx(math.log(sum(found.values())), abs=1e-9)
+        assert log_count(space, table, window) == pytest.approx(math.log(len(found)), abs=1e-9)
+    else:
+        assert sampler.log_mass == log_count(space, table, window) == -math.inf
+
+
+@given(cases(), windows())
+@settings(max_examples=60)
+def test_draws_lie_inside_or_raise(case: Case, window: Budget) -> None:
+    space, table, gates = case
+    found = inside(case, window)
+    sampler = WindowSampler(space, table, window, gates)
+    rng = np.random.default_rng(0)
+    if found:
+        assert set(sampler.draw(20, rng)) <= set(found)
+        distinct = sampler.draw_distinct(5, rng)
+        assert len(distinct) == len(set(distinct)) <= 5
+        return
+    low, high = table.bounds(space)
+    with pytest.raises(BudgetError) as caught:
+        sampler.draw(1, rng)
+    text = str(caught.value)
+    assert str(window) in text
+    assert f"from {low} to {high}" in text
+
+
+@pytest.mark.parametrize("branches", BRANCHES)
+@pytest.mark.parametrize("bins", [values.MAX_BINS, 6])
+def test_conditional_frequencies(branches: Branches, bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "MAX_BINS", bins)
+    case = make_case(COSTS, [True, False, True], branches, seed=1)
+    window = Budget(metric="macs", low=15, high=26)
+    found = inside(case, window)
+    counts = Counter(WindowSampler(*case[:2], window, case[2]).draw(40_000, np.random.default_rng(2)))
+    assert chi_square_fits(counts, found)
+
+
+@given(cases(), windows())
+@settings(max_examples=60)
+def test_binned_costs_still_cover_the_window(case: Case, window: Budget) -> None:
+    space, table, gates = case
+    found = inside(case, window)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "MAX_BINS", 5)
+        sampler = WindowSampler(space, table, window, gates)
+        assert sampler.possible == bool(found)
+        if found and sum(found.values()) > 1e-2:
+            assert set(sampler.draw(10, np.random.default_rng(0))) <= set(found)
+        elif not found:
+            with pytest.raises(BudgetError):
+                sampler.draw(1, np.random.default_rng(0))
+
+
+def test_distinct_finds_all_of_a_small_window() -> None:
+    case = make_case(COSTS, [False] * 3, "multi", seed=3)
+    window = Budget(metric="macs", low=20, high=22)
+    found = inside(case, window)
+    sampler = WindowSampler(*case[:2], window, uniform_probabilities(case[0]))
+    assert set(sampler.draw_distinct(100, np.random.default_rng(0))) == set(found)
+    first = sampler.draw_distinct(4, np.random.default_rng(1))
+    assert first == sampler.draw_distinct(4, np.random.default_rng(1))
+
+
+def test_gates_that_shut_out_a_reachable_window() -> None:
+    space, table, _ = make_case([[4, 2]], [False], "multi", seed=0)
+    sampler = WindowSampler(space, table, Budget(metric="macs", low=13, high=13), [np.array([1.0, 0.0])])
+    assert not sampler.possible
+    with pytest.raises(BudgetError, match="no probability"):
+        sampler.draw(1, np.random.default_rng(0))
+    shut = WindowSampler(*make_case([[4]], [True], "multi", 0)[:2], sampler.window, [np.zeros(1)])
+    assert shut.log_mass == -math.inf
+
+
+def test_names_both_neighbours() -> None:
+    space, table, gates = make_case([[10, 20]], [True], "single", seed=0)
+    sampler = WindowSampler(space, table, Budget(metric="macs", low=20, high=24), gates)
+    with pytest.raises(BudgetError, match="nearest reachable: 17 and 27; the space reaches from 17 to 27"):
+        sampler.draw(1, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("branches", BRANCHES)
+def test_seventy_two_candidates_per_block(branches: Branches) -> None:
+    rng = np.random.default_rng(5)
+    costs = rng.integers(1, 400, size=(10, 72)).tolist()
+    space, table, _ = make_case(costs, [b % 3 == 0 for b in range(10)], branches, seed=0)
+    window = Budget(metric="macs", low=1500, high=1510)
+    sampler = WindowSampler(space, table, window, uniform_probabilities(space))
+    drawn = sampler.draw_distinct(200, rng)
+    assert len(drawn) == 200
+    assert all(a in space and table.cost(a) in window for a in drawn)
+    everything = Budget(metric="macs", low=0, high=10**9)
+    assert log_count(space, table, everything) == pytest.approx(space.log10_size() * math.log(10))
+    mass = WindowSampler(space, table, everything, uniform_probabilities(space)).log_mass
+    assert mass == pytest.approx(0.0, abs=1e-9)
+
+
+def test_uniform_gates_draw_uniformly() -> None:
+    space, table, _ = make_case(COSTS, [True] * 3, "multi", seed=0)
+    gates = uniform_probabilities(space)
+    for low, width in itertools.product((20, 30), (0, 5)):
+        window = Budget(metric="macs", low=low, high=low + width)
+        mass = WindowSampler(space, table, window, gates).log_mass
+        assert mass == pytest.approx(log_count(space, table, window) - math.log(7 * 3 * 7))

@@ -1,0 +1,48 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
+from evospace.errors import BudgetError
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.queues import Queues, default_rounds, reach, refill, shuffled
+
+
+@given(st.integers(1, 30), st.integers(2, 9), st.integers(1, 4), st.data())
+def test_after_the_last_round_every_operation_was_active_in_every_block(
+    pool: int, k: int, blocks: int, data: st.DataObject
+) -> None:
+    names = tuple(f"op{i}" for i in range(pool))
+    full = SearchSpace((names,) * blocks, (True,) * blocks)
+    rounds, waiting = default_rounds(pool, k), shuffled(full, seed=3)
+    inherited: tuple[tuple[str, ...], ...] = ((),) * blocks
+    seen: list[set[str]] = [set() for _ in range(blocks)]
+    for number in range(1, rounds + 1):
+        queues = refill(inherited, waiting, k=k, rounds_left=rounds - number + 1)
+        for b, active in enumerate(queues.active()):
+            assert len(set(active)) == len(active)
+            seen[b] |= set(active)
+        waiting = queues.waiting
+        inherited = tuple(active[: data.draw(st.integers(1, max(len(active), 1)))] for active in queues.active())
+    assert all(found == set(names) for found in seen)
+
+
+def test_paper_sizes() -> None:
+    assert default_rounds(27, 5) == 7
+    first = refill(((),), (tuple("abcdefg"),), k=3, rounds_left=3)
+    assert first.fresh == (("a", "b", "c"),)
+    rich = refill((("a", "b", "c"),), (tuple("defg"),), k=3, rounds_left=2)
+    assert rich.fresh == (("d", "e"),)
+
+
+def test_the_nearest_operation_is_swapped_in_and_the_other_waits_at_the_front() -> None:
+    full = SearchSpace((("big", "huge", "small"),), (True,))
+    table = CostTable(metric="macs", fixed=0, ops=({"big": 50, "huge": 90, "small": 10},))
+    queues = Queues(inherited=((),), fresh=(("big",),), waiting=(("huge", "small"),))
+    after, swaps = reach(queues, full, table, Budget.parse("macs=5..15"))
+    assert after.fresh == (("small",),)
+    assert after.waiting == (("big", "huge"),)
+    assert [(s.out, s.into) for s in swaps] == [("big", "small")]
+    with pytest.raises(BudgetError, match="10 to 150"):
+        reach(queues, full, table, Budget.parse("macs=1..5"))

@@ -1,0 +1,114 @@
+"""The whole loop against a table oracle with a known optimum: no network, under a second."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
+from evospace.sampling.gates import uniform_probabilities
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.queues import default_rounds, shuffled
+from evospace.strategies.space_evolution import (
+    EvolutionSettings,
+    EvolutionState,
+    Problem,
+    RoundResult,
+    evolve,
+    first_state,
+)
+
+BLOCKS, POOL = 3, 7
+NAMES = tuple(f"op{i}" for i in range(POOL))
+FULL = SearchSpace((NAMES,) * BLOCKS, (False, True, False), "single")
+COST = {name: 10 + i for i, name in enumerate(NAMES)}
+TABLES = {m: CostTable(metric=m, fixed=5, ops=(COST,) * BLOCKS) for m in ("macs", "params")}
+PROBLEM = Problem(full=FULL, tables=TABLES, budget=Budget.parse("macs=30..60"), classes=10)
+SETTINGS = EvolutionSettings(
+    rounds=default_rounds(POOL, 3), stop_after=default_rounds(POOL, 3), candidates=3, samples=60
+)
+
+
+def oracle(architecture: Architecture) -> float:
+    """Every block's best operation is op4: accuracy falls with the distance from it."""
+    gaps = [abs(int(names[0][2:]) - 4) if names else 5 for names in architecture.blocks]
+    return 0.95 - 0.04 * sum(gaps)
+
+
+@dataclass
+class TableRound:
+    space: SearchSpace
+    probabilities: Sequence[np.ndarray]
+    fitness: dict[tuple[int, str], float]
+    pruned: Sequence[tuple[int, str, int]] = ()
+
+    def score(self, architectures: Sequence[Architecture]) -> list[float]:
+        return [oracle(a) for a in architectures]
+
+
+@dataclass
+class TableLab:
+    active: list[SearchSpace] = field(default_factory=list)
+    locked: list[frozenset[tuple[int, str]]] = field(default_factory=list)
+
+    def train(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> TableRound:
+        self.active.append(space)
+        self.locked.append(locked)
+        fitness = {(b, n): 0.0 for b, names in enumerate(space.candidates) for n in names}
+        return TableRound(space, uniform_probabilities(space), fitness)
+
+
+def run(lab: TableLab, state: EvolutionState | None = None) -> list[RoundResult]:
+    return list(evolve(PROBLEM, SETTINGS, lab, state or first_state(shuffled(FULL, 0))))
+
+
+def test_the_known_optimum_is_found_and_everything_was_traversed() -> None:
+    lab = TableLab()
+    results = run(lab)
+    assert results[-1].state.front[-1].accuracy == pytest.approx(0.95)
+    assert results[-1].state.front[-1].architecture == Architecture.of([["op4"]] * BLOCKS)
+    for b in range(BLOCKS):
+        assert {n for space in lab.active for n in space.candidates[b]} == set(NAMES)
+    assert results[-1].state.waiting == ((),) * BLOCKS
+    hypervolumes = [r.hypervolume for r in results]
+    assert hypervolumes == sorted(hypervolumes)
+
+
+def test_the_front_is_inherited_locked_and_rehearsed() -> None:
+    lab = TableLab()
+    results = run(lab)
+    for before, after, locked in zip(results, results[1:], lab.locked[1:], strict=False):
+        used = {(b, n) for e in before.state.front for b, names in enumerate(e.architecture.blocks) for n in names}
+        assert used == locked
+        rehearsed = [e.architecture for e in after.evaluations[: len(before.state.front)]]
+        assert rehearsed == [e.architecture for e in before.state.front]
+        assert after.rehearsed_hypervolume == pytest.approx(before.hypervolume)
+
+
+def test_every_front_member_is_in_the_window_and_accuracy_rises() -> None:
+    for result in run(TableLab()):
+        costs = [e.macs for e in result.state.front]
+        accuracies = [e.accuracy for e in result.state.front]
+        assert all(30 <= c <= 60 for c in costs)
+        assert costs == sorted(costs)
+        assert accuracies == sorted(set(accuracies))
+
+
+def test_resuming_from_a_stored_state_gives_the_same_rounds() -> None:
+    whole = run(TableLab())
+    stored = EvolutionState.from_json(whole[0].state.to_json())
+    assert stored == whole[0].state
+    again = run(TableLab(), stored)
+    assert [r.state for r in again] == [r.state for r in whole[1:]]
+
+
+def test_the_ledger_tells_of_every_active_operation() -> None:
+    lab = TableLab()
+    for result, space in zip(run(lab), lab.active, strict=True):
+        pairs = {(r.block, r.operation) for r in result.ledger if r.outcome != "postponed"}
+        assert pairs == {(b, n) for b, names in enumerate(space.candidates) for n in names}
+        kept = {(r.block, r.operation) for r in result.ledger if r.outcome == "kept"}
+        assert kept == {(b, n) for b, names in enumerate(result.state.inherited) for n in names}

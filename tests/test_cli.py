@@ -1,0 +1,113 @@
+"""The commands as a user runs them, on the embedded digits."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import evospace
+from evospace.cli import main
+
+QUICK = [
+    "--data",
+    "digits",
+    "--epochs",
+    "1",
+    "--samples",
+    "6",
+    "--max-rounds",
+    "2",
+    "--calibration-batches",
+    "1",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(tmp_path: Path) -> None:
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    quick = [*QUICK, "--budget", "macs=1M"]
+    assert main(["search", *quick, "--out", str(whole)]) == 0
+    front = json.loads((whole / "front.json").read_text())
+    assert front["format"] == 1
+    assert front["classes"] == 10
+    costs = [m["macs"] for m in front["front"]]
+    assert costs == sorted(costs)
+    assert all(900_000 <= c <= 1_000_000 for c in costs)
+    for name in (
+        "config.yaml",
+        "environment.json",
+        "run.db",
+        "fronts.png",
+        "space.png",
+        "front/0.safetensors",
+    ):
+        assert (whole / name).stat().st_size > 0
+    assert main(["search", *quick, "--out", str(whole)]) == 2
+    config = evospace.SearchConfig(
+        data="digits",
+        budget="macs=1M",
+        epochs=1,
+        samples=6,
+        max_rounds=2,
+        calibration_batches=1,
+        out=str(halved),
+    )
+    result = evospace.search(config)
+    assert json.loads((halved / "front.json").read_text())["front"] == front["front"]
+    member = result.front[-1]
+    logits = member.build(supernet_weights=True).eval()(torch.zeros(2, 1, 8, 8))
+    assert logits.shape == (2, 10)
+    assert main(["search", *quick, "--out", str(whole), "--resume"]) == 0
+    assert main(["search", *quick, "--out", str(whole), "--resume", "--seed", "1"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["search", "--data", "digits", "--budget", "macs=1"], 3, "the space reaches"),
+        (["search", "--data", "digits", "--budget", "mac=1M"], 2, "did you mean macs"),
+        (["search", "--budget", "macs=1M"], 2, "--data is missing"),
+        (["search", "--data", "digitz", "--budget", "macs=1M"], 2, "digits"),
+        (["search", "--data", "digits", "--budget", "macs=1M", "--pool", "mobile"], 2, "mobile27"),
+        (["shw"], 2, "show"),
+        (["show", "nsenet-28"], 2, "nsenet-27"),
+        (["pools", "mobile28"], 2, "mobile27"),
+    ],
+)
+def test_mistakes_get_one_line_and_their_exit_code(
+    args: list[str],
+    code: int,
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(args) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert text in lines[0]
+
+
+def test_show_and_pools(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "nsenet", "--se", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["macs"], shown["params"]) == (333_940_328, 7_563_774)
+    assert shown["flops"] == 2 * shown["macs"]
+    assert len(shown["blocks"]) == 18
+    assert main(["pools", "mobile27", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 27
+
+
+def test_a_config_file_is_read_and_flags_win(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("data: digits\nbudget: macs=1M\nepochs: 1\n")
+    assert main(["search", "--config", str(path), "--budget", "macs=2", "--out", str(tmp_path / "run")]) == 3
+    path.write_text("data: digits\nepoch: 1\n")
+    assert main(["search", "--config", str(path)]) == 2
+    assert "epochs" in capsys.readouterr().err
