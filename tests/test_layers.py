@@ -10,7 +10,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "seeding", "registry"),
     ("ops",),
     ("space",),
-    ("cost", "cost.table", "cost.budget", "sampling"),
+    ("cost", "cost.table", "cost.budget", "sampling", "config"),
     ("supernet",),
     ("cost.count", "cost.network_cost"),
     ("data",),
@@ -18,7 +18,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimation",),
     ("strategies",),
     ("report", "runs", "deploy"),
-    ("config",),
     ("experiment",),
     ("testing", "show", "cli", "__main__"),
     ("",),  # the package itself: its public names

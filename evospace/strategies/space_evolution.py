@@ -28,14 +28,21 @@ BELOW = 0.05
 class TrainedRound(Protocol):
     """What a lab hands back after training one round."""
 
-    space: SearchSpace
-    """The active space less what was pruned."""
-    probabilities: Sequence[np.ndarray]
-    """Per block of `space`, the fitness probabilities ``[K]``."""
-    fitness: Mapping[tuple[int, str], float]
-    """Last alpha of every (block, operation) that was active."""
-    pruned: Sequence[tuple[int, str, int]]
-    """(block, operation, step)."""
+    @property
+    def space(self) -> SearchSpace:
+        """The active space less what was pruned."""
+
+    @property
+    def probabilities(self) -> Sequence[np.ndarray]:
+        """Per block of `space`, the fitness probabilities ``[K]``."""
+
+    @property
+    def fitness(self) -> Mapping[tuple[int, str], float]:
+        """Last alpha of every (block, operation) that was active."""
+
+    @property
+    def pruned(self) -> Sequence[tuple[int, str, int]]:
+        """(block, operation, step)."""
 
     def score(self, architectures: Sequence[Architecture]) -> list[float]:
         """Accuracy of each architecture under this round's weights, in order."""

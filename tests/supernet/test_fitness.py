@@ -68,7 +68,8 @@ def test_block_gradient_is_that_of_the_two_way_mixture(pair: Pair) -> None:
     torch.autograd.backward((output * readout).sum())
 
     def mean(chosen: tuple[str, ...]) -> torch.Tensor:
-        return (sum(block.ops[n](images) for n in chosen) + images) / (len(chosen) + 1)
+        total: torch.Tensor = sum((block.ops[n](images) for n in chosen), images)
+        return total / (len(chosen) + 1)
 
     first, second = mean(pair[0]), mean(pair[1])
     torch.testing.assert_close(output, first)

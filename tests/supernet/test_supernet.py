@@ -3,7 +3,7 @@ import torch
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
-from evospace.supernet.choice_block import Term, route_of
+from evospace.supernet.choice_block import ChoiceBlock, Term, route_of
 from evospace.supernet.network import initialise
 from evospace.supernet.supernet import SuperNet
 
@@ -53,12 +53,13 @@ def test_training_leaves_running_statistics_alone() -> None:
     supernet, images = make(), torch.randn(16, 1, 8, 8)
     supernet.train()
     supernet(images, route_of(ARCHITECTURE))
-    assert torch.equal(supernet.stem[1].running_mean, torch.zeros(16))
+    assert torch.equal(supernet.get_buffer("stem.1.running_mean"), torch.zeros(16))
 
 
 def test_terms_weigh_subsets_and_a_term_without_gradient_moves_no_weight() -> None:
     supernet, images = make(), torch.randn(4, 16, 8, 8)
     block = supernet.blocks[0]
+    assert isinstance(block, ChoiceBlock)
     w = torch.tensor(0.25, requires_grad=True)
     terms = (Term(ops=("conv_k3_e1",), weight=1 - w), Term(ops=("mbconv_k3_e1",), weight=w, grad=False))
     output = block(images, terms)
