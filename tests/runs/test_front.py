@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evospace.errors import DataError
+from evospace.estimation.evaluation import Evaluation
+from evospace.runs.front import Front, read_front
+from evospace.space.architecture import Architecture
+from evospace.space.skeleton import make_skeleton
+
+SKELETON = make_skeleton(None, image_size=8, image_channels=1)
+ARCHITECTURE = Architecture.of([["mbconv_k3_e1"]] * len(SKELETON.blocks()))
+FRONT = Front(
+    budget="macs=1M",
+    data="digits",
+    class_names=("a", "</script>"),
+    skeleton=SKELETON,
+    seed=0,
+    members=(Evaluation(architecture=ARCHITECTURE, macs=5, params=6, accuracy=0.5, round=2),),
+)
+
+
+def test_a_front_reads_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "front.json"
+    path.write_text(json.dumps(FRONT.to_json()))
+    assert read_front(path) == FRONT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"skeleton": {}},
+        {"operations": {"mbconv_k3_e1": {"kind": "os.system"}}},
+        {"front": [{"architecture": 3}]},
+        {"class_names": None},
+        {"operations": None},
+    ],
+)
+def test_foreign_and_damaged_files_are_data_errors(change: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "front.json"
+    path.write_text(json.dumps(FRONT.to_json() | change))
+    with pytest.raises(DataError, match=r"front|format|skeleton|architecture|operation"):
+        read_front(path)
+    path.write_text("not json")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_front(path)

@@ -1,0 +1,116 @@
+"""A tiny supernet on random images: determinism, pruning inside the budget, the collapse guard."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from evospace.cost.budget import Budget
+from evospace.cost.network_cost import cost_tables
+from evospace.data.splits import InMemorySplit
+from evospace.errors import CollapseError
+from evospace.sampling.reachable import is_reachable
+from evospace.space.search_space import SearchSpace
+from evospace.space.skeleton import make_skeleton
+from evospace.supernet.fitness import PruneRule
+from evospace.supernet.supernet import SuperNet
+from evospace.training.supernet_trainer import (
+    EpochReport,
+    RoundTrainer,
+    TrainSettings,
+    TrainState,
+    collapsed,
+    fitness_step,
+    inherit_weights,
+    initialised_supernet,
+)
+
+SKELETON = make_skeleton(None, image_size=8, image_channels=1)
+SPACE = SearchSpace.over(SKELETON.blocks(), ("mbconv_k3_e1", "mbconv_k3_e3", "conv_k3_e1"))
+TABLE = cost_tables(SKELETON, SPACE, 3)["macs"]
+BUDGET = Budget.parse("macs=300K..400K")
+
+
+def split(count: int) -> InMemorySplit:
+    generator = torch.Generator().manual_seed(count)
+    images = torch.randint(0, 256, (count, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    return InMemorySplit(images, torch.arange(count) % 3, mean=(0.5,), std=(0.3,))
+
+
+def trainer(**changes: Any) -> RoundTrainer:
+    rule = changes.pop("rule", PruneRule())
+    settings = TrainSettings(**({"epochs": 2, "batch_size": 8, "lr": 0.05} | changes))
+    return RoundTrainer(
+        settings=settings,
+        train=split(32),
+        fitness_split=split(16),
+        table=TABLE,
+        budget=BUDGET,
+        rule=rule,
+        classes=3,
+        seed=0,
+        round=1,
+    )
+
+
+def start(work: RoundTrainer) -> TrainState:
+    return work.start(initialised_supernet(lambda: SuperNet(SKELETON, SPACE, 3), 0, 1, "cpu"), SPACE)
+
+
+def trained(**changes: Any) -> TrainState:
+    work = trainer(**changes)
+    return work.run(start(work))
+
+
+@pytest.mark.parametrize("gates", ["uniform", "fitness"])
+def test_training_is_repeatable_bit_for_bit_and_moves_weights_and_fitness(gates: str) -> None:
+    first, second = trained(train_gates=gates), trained(train_gates=gates)
+    for key, value in first.supernet.state_dict().items():
+        assert torch.equal(value, second.supernet.state_dict()[key]), key
+    assert torch.equal(first.fitness.alpha, second.fitness.alpha)
+    assert first.fitness.alpha.detach().abs().max() > 0
+
+
+def test_a_fitness_step_moves_no_weight() -> None:
+    state = start(trainer())
+    before = {k: v.clone() for k, v in state.supernet.state_dict().items()}
+    batch = next(iter(split(16).epoch(8)))
+    fitness_step(state, batch, np.random.default_rng(0), TABLE, BUDGET)
+    assert all(torch.equal(v, state.supernet.state_dict()[k]) for k, v in before.items())
+    assert all(p.requires_grad and p.grad is None for p in state.supernet.parameters())
+
+
+def test_pruning_keeps_the_budget_in_reach_and_the_locked() -> None:
+    locked = frozenset({(0, "mbconv_k3_e3")})
+    work = trainer(rule=PruneRule(threshold=0.0, locked=locked))
+    state = start(work)
+    with torch.no_grad():
+        state.fitness.alpha.fill_(-1.0)
+    work._prune(state, 0)
+    assert state.pruned
+    assert is_reachable(state.space, TABLE, BUDGET)
+    assert "mbconv_k3_e3" in state.space.candidates[0]
+    assert all(names for names, needed in zip(state.space.candidates, SPACE.required, strict=True) if needed)
+    held = {id(p) for g in state.weight_optimiser.param_groups for p in g["params"]}
+    assert held == {id(p) for p in state.supernet.parameters()}
+
+
+def test_collapse_is_told_from_progress_and_ends_with_an_error() -> None:
+    def report(loss: float, accuracy: float) -> EpochReport:
+        return EpochReport(epoch=1, epochs=2, loss=loss, accuracy=accuracy, expected_cost=1.0, active=1)
+
+    assert collapsed(report(float("nan"), 0.9), 0.0, 0.1)
+    assert collapsed(report(1.0, 0.3), 0.7, 0.1)
+    assert not collapsed(report(1.0, 0.06), 0.15, 0.1)
+    assert not collapsed(report(1.0, 0.6), 0.7, 0.1)
+    with pytest.raises(CollapseError, match="after 3 roll-backs"):
+        trained(lr=1e30)
+
+
+def test_weights_that_fit_are_inherited() -> None:
+    first = trained().supernet
+    second = initialised_supernet(lambda: SuperNet(SKELETON, SPACE, 3), 0, 2, "cpu")
+    assert inherit_weights(second, first.state_dict() | {"blocks.9.ops.gone.weight": torch.ones(1)}) > 0
+    for key, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[key], value)
