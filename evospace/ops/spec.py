@@ -103,7 +103,10 @@ def parse_name(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockShape:
-    """Where an operation stands: it maps (in_channels, H, W) to (out_channels, ceil(H/stride), ...)."""
+    """Where an operation stands.
+
+    It maps (in_channels, H, W) to (out_channels, ceil(H/stride), ceil(W/stride)).
+    """
 
     in_channels: int
     out_channels: int

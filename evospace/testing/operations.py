@@ -29,7 +29,8 @@ def check_operation(spec: OpSpec, activation: str = "relu") -> None:
     Checked, at strides 1 and 2, with and without a change of channels, at odd and even resolutions: the
     output's shape; that gradient reaches every parameter and the input; that the input, which other
     operations share, is left as it was; that it builds on the `meta` device and its MACs are counted
-    (zero only where there are no parameters); and, once, that two builds share nothing and that the name says it all.
+    (zero only where there are no parameters); and, once, that two builds share
+    nothing and that the name says it all.
     """
     _check_name(spec)
     with torch.random.fork_rng(devices=[]):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -20,8 +22,9 @@ def test_a_fused_step_equals_the_plain_one_and_unused_parameters_do_not_move() -
     plain.load_state_dict(used.state_dict())
     before = unused.weight.detach().clone()
     fused = sgd(nn.ModuleList([used, unused]), lr=0.1)
+    groups: list[dict[str, Any]] = [{"params": [plain.weight], "weight_decay": 4e-5}, {"params": [plain.bias]}]
     reference = torch.optim.SGD(
-        [{"params": [plain.weight], "weight_decay": 4e-5}, {"params": [plain.bias]}],
+        groups,
         lr=0.1,
         momentum=0.9,
         nesterov=True,
