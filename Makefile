@@ -12,7 +12,8 @@ setup: .venv/.installed
 	touch $@
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	# One thread per process: threads that spin on a busy core make a step many times slower.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

@@ -80,7 +80,7 @@ def main() -> None:
     architecture = Architecture.of(pair[0] for pair in pairs)
     images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.arange(BATCH) % CLASSES
     last = (images.to(memory_format=torch.channels_last), labels)
-    supernet = SuperNet(SKELETON, space, CLASSES).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    supernet = SuperNet(SKELETON, space, CLASSES).to(memory_format=torch.channels_last).train()
     bare, contiguous = plain(architecture, channels_last=True), plain(architecture, channels_last=False)
     mine, fused = sgd(supernet, lr=0.01), sgd(bare, lr=0.01)
     simple = torch.optim.SGD(contiguous.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=4e-5)
