@@ -1,5 +1,6 @@
 """`runs/<name>/`: config, environment, database, checkpoints, front and pictures of one search."""
 
+import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -60,9 +61,7 @@ class RunDirectory:
         write_text(stored, yaml.safe_dump(config.to_dict(), sort_keys=False))
 
     def _check_same(self, config: SearchConfig, fingerprint: str) -> None:
-        import json
-
-        old = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        old = read_config(self.path)
         changed = changed_settings(old, config.to_dict())
         if changed:
             raise UsageError(
@@ -73,6 +72,15 @@ class RunDirectory:
             raise DataError(
                 f"the data at {config.data!r} is not what {self.path} was begun with; restore it, or use another --out"
             )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings a run was begun with; raises `UsageError` where `path` holds no run."""
+    try:
+        data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory") from error
+    return dict(data)
 
 
 def environment() -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Did the space get better? The best architecture of round 1 and of the last round, trained from scratch.
+
+Both are trained on training and held-out images with one recipe and several seeds, then tested.
+Run: python benchmarks/rounds_retrained.py RUN [--epochs 30] [--seeds 3] [--json]
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import torch
+
+from evospace.config import config_from
+from evospace.data import hold_out, load_data
+from evospace.ops.user import load_ops_file
+from evospace.runs.front import read_front
+from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.supernet.network import Network
+from evospace.training.standalone import Recipe, accuracy_of, train_network
+
+
+def main() -> None:
+    """Train, print a table, and with --json one object as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--lr", type=float, default=0.1)
+    parser.add_argument("--batch-size", "-b", type=int, default=128)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    run = RunDirectory(args.run)
+    config = config_from(read_config(args.run), str(args.run))
+    if config.ops:
+        load_ops_file(Path(config.ops))
+    data_dir = Path(config.data_dir) if config.data_dir else None
+    size = config.image_size or None
+    data = load_data(config.data, data_dir=data_dir, image_size=size, seed=config.seed)
+    splits, front = hold_out(data, config.seed), read_front(run.front)
+    recipe = Recipe(epochs=args.epochs, batch_size=args.batch_size, lr=args.lr)
+    states = run.database.states()
+    found = {}
+    for state in (states[0], states[-1]):
+        best = state.front[-1]
+        accuracies = []
+        for seed in range(args.seeds):
+            network = Network(front.skeleton, best.architecture, front.classes)
+            train_network(network, (splits.train, splits.fitness, splits.scoring), recipe, seed=seed)
+            accuracies.append(accuracy_of(network, data.test))
+            print(
+                f"round {state.round}: {best.macs:,} MACs, seed {seed}: test {100 * accuracies[-1]:.2f} %", flush=True
+            )
+        found[f"round_{state.round}"] = accuracies
+    for name, values in found.items():
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        print(f"{name:<10} mean {100 * statistics.mean(values):.2f} %  standard deviation {100 * spread:.2f}")
+    if args.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
