@@ -7,14 +7,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from evospace.config import SearchConfig
-    from evospace.experiment import FrontMember, SearchResult, search
+    from evospace.experiment import search
     from evospace.ops.kinds import operation
     from evospace.ops.spec import BlockShape, OpSpec
+    from evospace.result import FrontMember, SearchResult
 
 _WHERE = {
     "search": "evospace.experiment",
-    "SearchResult": "evospace.experiment",
-    "FrontMember": "evospace.experiment",
+    "SearchResult": "evospace.result",
+    "FrontMember": "evospace.result",
     "SearchConfig": "evospace.config",
     "operation": "evospace.ops.kinds",
     "OpSpec": "evospace.ops.spec",

@@ -1,199 +1,39 @@
 """The composition root: puts data, space, costs, supernet, strategy and run directory together."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
-from evospace.data import ImageData, SearchSplits, hold_out, load_data
+from evospace.data import ImageData, hold_out, load_data
 from evospace.errors import UsageError
-from evospace.estimation.evaluation import Evaluation
-from evospace.estimation.shared_weights import Batches, SharedWeights
+from evospace.lab import SupernetLab
 from evospace.ops.pools import pool_with
 from evospace.ops.user import load_ops_file
 from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.progress import Progress, console, front_table
-from evospace.runs.files import replace_file, write_json
+from evospace.result import FrontMember, SearchResult
+from evospace.runs.files import write_json
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
-from evospace.seeding import derive
-from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton, make_skeleton
 from evospace.strategies.queues import default_rounds, shuffled
-from evospace.strategies.space_evolution import EvolutionSettings, Problem, RoundResult, evolve, first_state
-from evospace.supernet.fitness import PruneRule
-from evospace.supernet.network import Network
-from evospace.supernet.supernet import SuperNet
-from evospace.training.supernet_trainer import (
-    EpochReport,
-    RoundTrainer,
-    TrainSettings,
-    inherit_weights,
-    initialised_supernet,
+from evospace.strategies.space_evolution import (
+    EvolutionSettings,
+    EvolutionState,
+    Problem,
+    RoundResult,
+    evolve,
+    first_state,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontMember:
-    """One network of the result."""
-
-    architecture: Architecture
-    accuracy: float
-    """Fraction of the scoring images, under the last round's shared weights."""
-    macs: int
-    params: int
-    round: int
-    skeleton: Skeleton
-    classes: int
-    weights: Path
-
-    def build(self, *, supernet_weights: bool = False) -> nn.Module:
-        """A plain `nn.Module`, freshly initialised, or with the weights it had in the supernet."""
-        network = Network(self.skeleton, self.architecture, self.classes)
-        if supernet_weights:
-            network.load_state_dict(load_file(self.weights))
-        return network
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchResult:
-    """What a search returns."""
-
-    run: Path
-    front: tuple[FrontMember, ...]
-    """Cheapest first, accuracy strictly rising."""
-
-
-@dataclass(kw_only=True)
-class SupernetRound:
-    """One trained round: `evospace.strategies.space_evolution.TrainedRound`."""
-
-    space: SearchSpace
-    probabilities: Sequence[np.ndarray]
-    fitness: Mapping[tuple[int, str], float]
-    pruned: Sequence[tuple[int, str, int]]
-    estimator: SharedWeights
-    progress: Progress
-    summary: dict[str, Any]
-
-    def score(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Accuracy under the shared weights."""
-        start = time.monotonic()
-        total = len(architectures)
-        scores = self.estimator.accuracies(architectures, lambda done: self.progress.scored(done, total))
-        self.summary["score_seconds"] = round(time.monotonic() - start, 2)
-        return scores
-
-
-@dataclass(kw_only=True)
-class SupernetLab:
-    """Trains supernets and scores with them: `evospace.strategies.space_evolution.Lab`."""
-
-    config: SearchConfig
-    problem: Problem
-    skeleton: Skeleton
-    splits: SearchSplits
-    device: str
-    run: RunDirectory
-    progress: Progress
-    board: SummaryWriter
-    last: SupernetRound | None = field(default=None)
-
-    def train(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> SupernetRound:
-        """One round's supernet: fresh or inheriting, trained, pruned."""
-        self.progress.start_round(round)
-        start = time.monotonic()
-        config = self.config
-        make = partial(SuperNet, self.skeleton, space, self.problem.classes)
-        supernet = initialised_supernet(make, config.seed, round, self.device)
-        if config.weights == "inherit" and round > 1:
-            inherit_weights(supernet, load_file(self.run.checkpoint(round - 1)))
-        trainer = RoundTrainer(
-            settings=TrainSettings(
-                epochs=config.epochs,
-                batch_size=min(config.batch_size, len(self.splits.train)),
-                lr=config.lr,
-                train_gates=config.train_gates,
-            ),
-            train=self.splits.train,
-            fitness_split=self.splits.fitness,
-            table=self.problem.table,
-            budget=self.problem.budget,
-            rule=PruneRule(threshold=config.prune_threshold, locked=locked),
-            classes=self.problem.classes,
-            seed=config.seed,
-            round=round,
-            on_epoch=partial(self._epoch, round),
-        )
-        state = trainer.run(trainer.start(supernet, space))
-        alpha = state.fitness.alpha.detach().cpu()
-        probabilities = state.fitness.probabilities(state.space)
-        self.last = SupernetRound(
-            space=state.space,
-            probabilities=probabilities,
-            fitness={pair: float(alpha[i]) for pair, i in state.fitness.index.items()},
-            pruned=state.pruned,
-            estimator=self._estimator(state.supernet, round),
-            progress=self.progress,
-            summary={
-                "active": sum(map(len, space.candidates)),
-                "pruned": len(state.pruned),
-                "expected_cost": self.problem.table.expected(state.space, probabilities),
-                "train_seconds": time.monotonic() - start,
-            },
-        )
-        return self.last
-
-    def _estimator(self, supernet: SuperNet, round: int) -> SharedWeights:
-        config = self.config
-        seed = derive(config.seed, "calibration", round)
-        batches = self.splits.train.epoch(min(config.batch_size, len(self.splits.train)), seed=seed)
-        calibration = [batch for _, batch in zip(range(config.calibration_batches), batches, strict=False)]
-        return SharedWeights(supernet=supernet, calibration=calibration, scoring=self._scoring())
-
-    def _scoring(self) -> Batches:
-        return list(self.splits.scoring.epoch(512))
-
-    def _epoch(self, round: int, report: EpochReport) -> None:
-        self.progress.epoch(
-            report.epoch,
-            loss=report.loss,
-            accuracy=report.accuracy,
-            cost=report.expected_cost,
-            unit=self.problem.budget.metric,
-            active=report.active,
-        )
-        step = (round - 1) * report.epochs + report.epoch
-        for name in ("loss", "accuracy", "expected_cost", "active"):
-            self.board.add_scalar(f"supernet/{name}", getattr(report, name), step)
-
-    def save_checkpoint(self, round: int) -> None:
-        """Keep the round's supernet; the next rounds may inherit from it."""
-        assert self.last is not None
-        state = {k: v.contiguous() for k, v in self.last.estimator.supernet.state_dict().items()}
-        replace_file(self.run.checkpoint(round), lambda temporary: save_file(state, temporary))
-
-    def save_members(self, front: Sequence[Evaluation]) -> None:
-        """Keep the supernet's weights of each architecture of the front, BatchNorm calibrated for it."""
-        assert self.last is not None
-        estimator = self.last.estimator
-        for i, e in enumerate(front):
-            estimator.supernet.calibrate(e.architecture, (images for images, _ in estimator.calibration))
-            network = estimator.supernet.extract(e.architecture)
-            state = {k: v.contiguous().cpu() for k, v in network.state_dict().items()}
-            replace_file(self.run.member(i), lambda temporary, state=state: save_file(state, temporary))  # type: ignore[misc]
 
 
 def search(config: SearchConfig | None = None, **settings: Any) -> SearchResult:
@@ -201,11 +41,14 @@ def search(config: SearchConfig | None = None, **settings: Any) -> SearchResult:
 
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
-    config = config or SearchConfig(**settings)
+    return prepare(config or SearchConfig(**settings)).run()
+
+
+def prepare(config: SearchConfig) -> "Experiment":
+    """Load the data and lay out the space of a search; nothing is trained or written yet."""
     config.check_required()
     kinds = load_ops_file(Path(config.ops)) if config.ops else ()
-    device = _device(config.device)
-    budget = Budget.parse(config.budget)
+    device, budget = _device(config.device), Budget.parse(config.budget)
     data = load_data(
         config.data,
         data_dir=Path(config.data_dir) if config.data_dir else None,
@@ -221,8 +64,10 @@ def search(config: SearchConfig | None = None, **settings: Any) -> SearchResult:
         activation=config.activation,
     )
     problem = make_problem(config, skeleton, kinds, budget, len(data.classes))
-    out = Path(config.out or f"runs/{Path(config.data).name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return _run(config, RunDirectory(out), data, skeleton, problem, device)
+    out = Path(config.out or f"runs/{Path(config.data).resolve().name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    return Experiment(
+        config=config, data=data, skeleton=skeleton, problem=problem, directory=RunDirectory(out), device=device
+    )
 
 
 def make_problem(
@@ -235,123 +80,119 @@ def make_problem(
     return Problem(full=full, tables=cost_tables(skeleton, full, classes), budget=budget, classes=classes)
 
 
-def _run(
-    config: SearchConfig,
-    run: RunDirectory,
-    data: ImageData,
-    skeleton: Skeleton,
-    problem: Problem,
-    device: str,
-) -> SearchResult:
-    planned = default_rounds(len(problem.full.candidates[0]), config.candidates)
-    rounds = min(config.max_rounds or planned, planned)
-    settings = EvolutionSettings(
-        rounds=planned,
-        stop_after=rounds,
-        candidates=config.candidates,
-        samples=config.samples,
-        seed=config.seed,
-    )
-    run.open(config, data.fingerprint)
-    states = run.database.states()
-    state = states[-1] if states else first_state(shuffled(problem.full, config.seed))
-    screen = console()
-    progress = Progress(screen, rounds=rounds, epochs=config.epochs, done=state.round)
-    with progress, SummaryWriter(run.path / "tensorboard") as board:
-        _announce(progress, config, problem, skeleton, rounds)
-        lab = SupernetLab(
-            config=config,
-            problem=problem,
-            skeleton=skeleton,
-            splits=hold_out(data, config.seed),
-            device=device,
-            run=run,
-            progress=progress,
-            board=board,
-        )
-        for result in evolve(problem, settings, lab, state):
-            _finish_round(config, run, data, skeleton, problem, lab, result)
-    members = run.database.states()[-1].front
-    screen.print(front_table(members, f"Pareto front of {run.path}"))
-    names = ("front.json", "fronts.png", "space.png", "run.db", "front/", "checkpoints/", "tensorboard/")
-    screen.print("wrote " + ", ".join(str(run.path / name) for name in names), soft_wrap=True)
-    return SearchResult(run=run.path, front=_members(run, members, skeleton, problem.classes))
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One search with everything it needs."""
 
+    config: SearchConfig
+    data: ImageData
+    skeleton: Skeleton
+    problem: Problem
+    directory: RunDirectory
+    device: str
 
-def _announce(progress: Progress, config: SearchConfig, problem: Problem, skeleton: Skeleton, rounds: int) -> None:
-    low, high = problem.table.bounds(problem.full)
-    progress.line(
-        f"{config.data}: {problem.classes} classes, {skeleton.image_size} pixels, skeleton {skeleton.name},"
-        f" {len(problem.full.candidates)} blocks, pool of {len(problem.full.candidates[0])},"
-        f" space 10^{problem.full.log10_size():.0f}, {rounds} rounds"
-    )
-    progress.line(f"budget {problem.budget}; the space reaches {low} to {high}")
-
-
-def _finish_round(
-    config: SearchConfig,
-    run: RunDirectory,
-    data: ImageData,
-    skeleton: Skeleton,
-    problem: Problem,
-    lab: SupernetLab,
-    result: RoundResult,
-) -> None:
-    """Checkpoint first, then the round in one transaction, then what can be drawn from it again."""
-    assert lab.last is not None
-    number = result.state.round
-    front = result.state.front
-    result.summary.update(
-        lab.last.summary,
-        round=number,
-        hypervolume=result.hypervolume,
-        rehearsed_hypervolume=result.rehearsed_hypervolume,
-        front=len(front),
-        best=front[-1].accuracy,
-    )
-    lab.save_checkpoint(number)
-    lab.save_members(front)
-    run.database.add(result)
-    states = run.database.states()
-    write_json(
-        run.front,
-        Front(
-            budget=config.budget,
-            data=config.data,
-            class_names=data.classes,
-            skeleton=skeleton,
+    @property
+    def settings(self) -> EvolutionSettings:
+        """The method's own settings."""
+        config = self.config
+        planned = default_rounds(len(self.problem.full.candidates[0]), config.candidates)
+        return EvolutionSettings(
+            rounds=planned,
+            stop_after=min(config.max_rounds or planned, planned),
+            candidates=config.candidates,
+            samples=config.samples,
             seed=config.seed,
-            members=front,
-        ).to_json(),
-    )
-    draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
-    names = problem.full.candidates[0]
-    draw_space(run.path / "space.png", run.database.ledger(), names, len(problem.full.candidates))
-    s = result.summary
-    lab.board.add_scalar("round/hypervolume", result.hypervolume, number)
-    lab.progress.line(
-        f"round {number} done: front of {len(front)}, best {100 * s['best']:.2f} %,"
-        f" hypervolume {result.hypervolume:.4f}, pruned {s['pruned']} of {s['active']},"
-        f" train {s['train_seconds']:.1f} s, score {s['score_seconds']:.1f} s"
-    )
-
-
-def _members(
-    run: RunDirectory, front: Sequence[Evaluation], skeleton: Skeleton, classes: int
-) -> tuple[FrontMember, ...]:
-    return tuple(
-        FrontMember(
-            architecture=e.architecture,
-            accuracy=e.accuracy,
-            macs=e.macs,
-            params=e.params,
-            round=e.round,
-            skeleton=skeleton,
-            classes=classes,
-            weights=run.member(i),
         )
-        for i, e in enumerate(front)
-    )
+
+    def run(self) -> SearchResult:
+        """Run the rounds that are left, then report the front."""
+        self.directory.open(self.config, self.data.fingerprint)
+        states = self.directory.database.states()
+        state = states[-1] if states else first_state(shuffled(self.problem.full, self.config.seed))
+        screen, rounds = console(), self.settings.stop_after
+        progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
+        with progress, SummaryWriter(self.directory.path / "tensorboard") as board:
+            self._announce(progress, rounds)
+            lab = SupernetLab(
+                config=self.config,
+                problem=self.problem,
+                skeleton=self.skeleton,
+                splits=hold_out(self.data, self.config.seed),
+                device=self.device,
+                run=self.directory,
+                progress=progress,
+                board=board,
+            )
+            for result in evolve(self.problem, self.settings, lab, state):
+                self._finish_round(lab, result)
+        states = self.directory.database.states()
+        self._publish(states)
+        screen.print(front_table(states[-1].front, f"Pareto front of {self.directory.path}"))
+        screen.print("wrote " + ", ".join(map(str, self.directory.contents())), soft_wrap=True)
+        return SearchResult(run=self.directory.path, front=self._members(states[-1]))
+
+    def _announce(self, progress: Progress, rounds: int) -> None:
+        full, skeleton = self.problem.full, self.skeleton
+        low, high = self.problem.table.bounds(full)
+        progress.line(
+            f"{self.config.data}: {self.problem.classes} classes, {skeleton.image_size} pixels,"
+            f" skeleton {skeleton.name}, {len(full.candidates)} blocks, pool of {len(full.candidates[0])},"
+            f" space 10^{full.log10_size():.0f}, {rounds} rounds"
+        )
+        progress.line(f"budget {self.problem.budget}; the space reaches {low} to {high}")
+
+    def _finish_round(self, lab: SupernetLab, result: RoundResult) -> None:
+        """Weights first, then the round in one transaction, then what can be drawn from it again."""
+        number, front = result.state.round, result.state.front
+        result.summary.update(
+            lab.summary,
+            round=number,
+            hypervolume=result.hypervolume,
+            rehearsed_hypervolume=result.rehearsed_hypervolume,
+            front=len(front),
+            best=front[-1].accuracy,
+        )
+        lab.save(number, front)
+        self.directory.database.add(result)
+        self._publish(self.directory.database.states())
+        lab.board.add_scalar("round/hypervolume", result.hypervolume, number)
+        s = result.summary
+        lab.progress.line(
+            f"round {number} done: front of {len(front)}, best {100 * s['best']:.2f} %,"
+            f" hypervolume {result.hypervolume:.4f}, pruned {s['pruned']} of {s['active']},"
+            f" train {s['train_seconds']:.1f} s, score {s['score_seconds']:.1f} s"
+        )
+
+    def _publish(self, states: Sequence[EvolutionState]) -> None:
+        """Write `front.json` and the pictures, all from what the database holds."""
+        run, problem = self.directory, self.problem
+        front = Front(
+            budget=self.config.budget,
+            data=self.config.data,
+            class_names=self.data.classes,
+            skeleton=self.skeleton,
+            seed=self.config.seed,
+            members=states[-1].front,
+        )
+        write_json(run.front, front.to_json())
+        draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
+        names, blocks = problem.full.candidates[0], len(problem.full.candidates)
+        draw_space(run.path / "space.png", run.database.ledger(), names, blocks)
+
+    def _members(self, state: EvolutionState) -> tuple[FrontMember, ...]:
+        return tuple(
+            FrontMember(
+                architecture=e.architecture,
+                accuracy=e.accuracy,
+                macs=e.macs,
+                params=e.params,
+                round=e.round,
+                skeleton=self.skeleton,
+                classes=self.problem.classes,
+                weights=self.directory.member(state.round, i),
+            )
+            for i, e in enumerate(state.front)
+        )
 
 
 def _device(name: str) -> str:

@@ -44,7 +44,7 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(tmp_p
         "run.db",
         "fronts.png",
         "space.png",
-        "front/0.safetensors",
+        "front/round-02-0.safetensors",
     ):
         assert (whole / name).stat().st_size > 0
     assert main(["search", *quick, "--out", str(whole)]) == 2

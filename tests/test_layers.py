@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimation",),
     ("strategies",),
     ("report", "runs", "deploy"),
+    ("result", "lab"),
     ("experiment",),
     ("testing", "show", "cli", "__main__"),
     ("",),  # the package itself: its public names

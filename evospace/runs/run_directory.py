@@ -37,9 +37,14 @@ class RunDirectory:
         """The supernet's weights at the end of a round."""
         return self.path / "checkpoints" / f"round-{round:02d}.safetensors"
 
-    def member(self, index: int) -> Path:
-        """The supernet's weights of one architecture of the final front."""
-        return self.path / "front" / f"{index}.safetensors"
+    def member(self, round: int, index: int) -> Path:
+        """The supernet's weights of one architecture of a round's front, BatchNorm calibrated for it."""
+        return self.path / "front" / f"round-{round:02d}-{index}.safetensors"
+
+    def contents(self) -> list[Path]:
+        """What a user finds here."""
+        names = ("front.json", "fronts.png", "space.png", "run.db", "front", "checkpoints", "tensorboard")
+        return [self.path / name for name in names]
 
     def open(self, config: SearchConfig, fingerprint: str) -> None:
         """Create the directory, or check that a resumed run is the same search on the same data.
