@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from evospace.cost.budget import Budget
+from evospace.estimation.evaluation import Evaluation
+from evospace.report.figures import draw_fronts, draw_space
+from evospace.space.architecture import Architecture
+from evospace.strategies.ledger import LedgerRow
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def row(operation: str, outcome: str) -> LedgerRow:
+    return LedgerRow(
+        round=1, block=0, operation=operation, inherited=False, fitness=0.0, outcome=outcome, reason="because"
+    )
+
+
+def test_the_space_shows_each_outcome_in_its_colour(tmp_path: Path) -> None:
+    path = tmp_path / "space.png"
+    draw_space(path, [row("a", "kept"), row("b", "pruned")], ["a", "b", "c"], 2)
+    colours = {tuple(c) for c in pixels(path).reshape(-1, 3)[::3].tolist()}
+    assert (0x2F, 0x6F, 0x9F) in colours
+    assert (0xE0, 0x7B, 0x54) in colours
+    draw_space(path, [], ["a", "b", "c"], 2)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_fronts_of_several_rounds_are_drawn(tmp_path: Path) -> None:
+    members = [
+        Evaluation(architecture=Architecture.of([["a"]]), macs=m, params=1, accuracy=m / 10, round=1) for m in (4, 5)
+    ]
+    path = tmp_path / "fronts.png"
+    draw_fronts(path, [members, members[:1]], Budget.parse("macs=4..6"))
+    assert pixels(path).std() > 1
