@@ -183,12 +183,15 @@ def run_round(
         evaluations=tuple(scored),
         ledger=tuple(rows_of_round(round, queues, swaps, dict(trained.fitness), trained.pruned, front)),
         hypervolume=front_hypervolume(front, problem.budget, problem.classes),
-        rehearsed_hypervolume=front_hypervolume(
-            front_of(scored[: len(old)], problem.budget), problem.budget, problem.classes
-        )
-        if old
-        else None,
+        rehearsed_hypervolume=_rehearsed(problem, scored, len(old)) if old else None,
     )
+
+
+def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: int) -> float:
+    """Hypervolume of the previous front alone, under the same weights and beside the same cheaper architectures."""
+    budget = problem.budget
+    cheaper = [e for e in scored[old:] if e.cost(budget.metric) not in budget]
+    return front_hypervolume(front_of([*scored[:old], *cheaper], budget), budget, problem.classes)
 
 
 def sample(problem: Problem, settings: EvolutionSettings, trained: TrainedRound, round: int) -> list[Architecture]:
