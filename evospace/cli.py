@@ -21,6 +21,11 @@ HELP = """usage: evospace COMMAND [flags]
 evospace COMMAND --help lists a command's flags."""
 
 
+SEARCH_HELP = """Search a Pareto front of architectures by evolving the search space.
+
+--config FILE.yaml reads settings from a file, one `name: value` a line; flags win."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, 2 usage, 3 budget, 4 data, 130 interrupted)."""
     args = list(sys.argv[1:] if argv is None else argv)
@@ -44,8 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _search(args: Sequence[str]) -> int:
     path, rest = _take_config(args)
     default = load_config(path) if path else SearchConfig()
-    config = tyro.cli(SearchConfig, args=rest, default=default, prog="evospace search")
+    config = tyro.cli(SearchConfig, args=rest, default=default, prog="evospace search", description=SEARCH_HELP)
     config.check_required()
+    if config.resume and not config.out:
+        raise UsageError("--resume needs --out with the run directory to go on in")
     from evospace.experiment import search
 
     search(config)

@@ -77,6 +77,10 @@ class SearchConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: allowed are {low} to {high}")
+        for name, hint in get_type_hints(SearchConfig).items():
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+                allowed = ", ".join(get_args(hint))
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: allowed are {allowed}")
         if self.budget:
             Budget.parse(self.budget)
 

@@ -1,10 +1,11 @@
 """What `evospace show` says of a network, and `evospace pools` of a pool."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from evospace.cost.network_cost import count_network
-from evospace.errors import UsageError
+from evospace.errors import DataError, UsageError
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
 from evospace.runs.front import read_front
@@ -52,12 +53,23 @@ def _find(name: str) -> tuple[Skeleton, Architecture, int]:
         pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
         return published_skeleton(key), published_architecture(key, pool), 1000
     text, mark, position = name.rpartition("#") if "#" in name else (name, "", "")
-    path = Path(text)
-    path = path / "front.json" if path.is_dir() else path
-    if not path.exists():
+    path = _front_file(Path(text))
+    if path is None:
         raise UsageError(f"{name!r} is neither a published network ({', '.join(PUBLISHED)}) nor a front.json or run")
     front = read_front(path)
-    index = len(front.members) - 1 if not mark else int(position) if position.isdigit() else -1
+    if not front.members:
+        raise DataError(f"{path}: the front has no members")
+    number = int(position) if re.fullmatch(r"[0-9]{1,9}", position) else -1
+    index = number if mark else len(front.members) - 1
     if not 0 <= index < len(front.members):
         raise UsageError(f"{name!r}: the front has members #0 to #{len(front.members) - 1}")
     return front.skeleton, front.members[index].architecture, front.classes
+
+
+def _front_file(path: Path) -> Path | None:
+    """The front.json that `path` is or holds; `None` where there is none."""
+    try:
+        path = path / "front.json" if path.is_dir() else path
+        return path if path.exists() else None
+    except OSError:  # a name that the file system does not take, a folder that cannot be entered
+        return None

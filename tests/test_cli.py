@@ -8,6 +8,12 @@ import torch
 
 import evospace
 from evospace.cli import main
+from evospace.errors import DataError, UsageError
+from evospace.estimation.evaluation import Evaluation
+from evospace.runs.front import Front
+from evospace.runs.run_directory import RunDirectory
+from evospace.space.architecture import Architecture
+from evospace.space.skeleton import make_skeleton
 
 QUICK = [
     "--data",
@@ -111,3 +117,68 @@ def test_a_config_file_is_read_and_flags_win(tmp_path: Path, capsys: pytest.Capt
     path.write_text("data: digits\nepoch: 1\n")
     assert main(["search", "--config", str(path)]) == 2
     assert "epochs" in capsys.readouterr().err
+
+
+def test_a_path_that_cannot_be_used_gets_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    search = ["search", *QUICK, "--budget", "macs=1M"]
+    for args in (
+        [*search, "--out", "file"],
+        [*search, "--out", "file/below"],
+        [*search, "--resume"],
+        ["show", "a" * 5000],
+    ):
+        assert main(args) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_show_tells_a_bad_position_and_a_damaged_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    skeleton = make_skeleton(None, image_size=8, image_channels=1)
+    architecture = Architecture.of([["mbconv_k3_e1"]] * len(skeleton.blocks()))
+    member = Evaluation(architecture=architecture, macs=5, params=6, accuracy=0.5, round=1)
+    front = Front(
+        budget="macs=1M", data="digits", class_names=("a", "b"), skeleton=skeleton, seed=0, members=(member,)
+    ).to_json()
+    path = tmp_path / "front.json"
+    path.write_text(json.dumps(front))
+    assert main(["show", f"{path}#0"]) == 0
+    for position in ("x", "\N{SUPERSCRIPT TWO}", "-1", "1", "9" * 5000, ""):
+        assert main(["show", f"{path}#{position}"]) == 2, position
+    entry = front["front"][0]
+    for changed in (
+        [],
+        [entry | {"macs": float("inf")}],
+        [entry | {"architecture": [["nope!"]] * len(skeleton.blocks())}],
+        [entry | {"architecture": [["mbconv_k3_e1"]]}],
+    ):
+        path.write_text(json.dumps(front | {"front": changed}))
+        assert main(["show", str(path)]) == 4
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"), [("environment.json", "[]", 4), ("environment.json", "", 4), ("config.yaml", "[1]", 2)]
+)
+def test_a_damaged_run_directory_is_named(name: str, text: str, code: int, tmp_path: Path) -> None:
+    config = evospace.SearchConfig(resume=True)
+    directory = RunDirectory(tmp_path / "run")
+    directory.open(config, "fingerprint")
+    directory.open(config, "fingerprint")
+    (directory.path / name).write_text(text)
+    with pytest.raises((DataError, UsageError)) as caught:
+        directory.open(config, "fingerprint")
+    assert caught.value.exit_code == code
+
+
+def test_the_config_flag_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    assert "--config" in capsys.readouterr().out
+
+
+def test_python_settings_are_checked_as_flags_are() -> None:
+    with pytest.raises(UsageError, match="multi, single"):
+        evospace.SearchConfig(branches="both")  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError
+from evospace.errors import DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.ops.kinds import KINDS
 from evospace.ops.spec import OpSpec
@@ -68,17 +68,28 @@ def read_front(path: Path) -> Front:
             if OpSpec.from_json(described).name != name:
                 raise DataError(f"{path}: operation {name!r} does not fit its description")
             require_source(described["kind"], source)
+        skeleton = Skeleton.from_json(data["skeleton"])
         return Front(
             budget=str(data["budget"]),
             data=str(data["data"]),
             class_names=tuple(map(str, data["class_names"])),
-            skeleton=Skeleton.from_json(data["skeleton"]),
+            skeleton=skeleton,
             seed=int(data["seed"]),
-            members=_members(data["front"]),
+            members=_members(data["front"], skeleton),
         )
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except UsageError as error:
+        raise DataError(f"{path}: {error}") from error
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"{path}: damaged front.json ({type(error).__name__}: {error})") from error
 
 
-def _members(data: Sequence[Any]) -> tuple[Evaluation, ...]:
-    return tuple(Evaluation.from_json(entry) for entry in data)
+def _members(data: Sequence[Any], skeleton: Skeleton) -> tuple[Evaluation, ...]:
+    members = tuple(Evaluation.from_json(entry) for entry in data)
+    shapes = skeleton.blocks()
+    for e in members:
+        blocks = e.architecture.blocks
+        if len(blocks) != len(shapes) or not all(n or s.keeps_shape for n, s in zip(blocks, shapes, strict=True)):
+            raise ValueError("an architecture does not fit the skeleton")
+        for name in {name for names in blocks for name in names}:
+            OpSpec.parse(name)
+    return members

@@ -49,9 +49,17 @@ class RunDirectory:
     def open(self, config: SearchConfig, fingerprint: str) -> None:
         """Create the directory, or check that a resumed run is the same search on the same data.
 
-        Raises `UsageError` for a non-empty directory without --resume or for changed settings, and `DataError`
-        for changed data.
+        Raises `UsageError` for a non-empty directory without --resume, one that cannot be made or for changed
+        settings, and `DataError` for changed data.
         """
+        try:
+            self._open(config, fingerprint)
+        except OSError as error:
+            raise UsageError(
+                f"--out {self.path}: cannot be used as a run directory ({error.strerror}); choose another"
+            ) from error
+
+    def _open(self, config: SearchConfig, fingerprint: str) -> None:
         stored = self.path / "config.yaml"
         if stored.exists():
             if not config.resume:
@@ -72,11 +80,18 @@ class RunDirectory:
             raise UsageError(
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
-        known = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))["data_fingerprint"]
+        known = self._fingerprint()
         if known != fingerprint:
             raise DataError(
                 f"the data at {config.data!r} is not what {self.path} was begun with; restore it, or use another --out"
             )
+
+    def _fingerprint(self) -> Any:
+        path = self.path / "environment.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))["data_fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: missing or damaged ({error}); choose another --out") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -85,7 +100,9 @@ def read_config(path: Path) -> dict[str, Any]:
         data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: holds no readable config.yaml; give a run directory") from error
-    return dict(data)
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")
+    return data
 
 
 def environment() -> dict[str, Any]:
