@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from evospace.config import config_from
-from evospace.data import hold_out, load_data
+from evospace.data import load_data
 from evospace.ops.user import load_ops_file
 from evospace.runs.front import read_front
 from evospace.runs.run_directory import RunDirectory, read_config
@@ -38,7 +38,7 @@ def main() -> None:
     data_dir = Path(config.data_dir) if config.data_dir else None
     size = config.image_size or None
     data = load_data(config.data, data_dir=data_dir, image_size=size, seed=config.seed)
-    splits, front = hold_out(data, config.seed), read_front(run.front)
+    front = read_front(run.front)
     recipe = Recipe(epochs=args.epochs, batch_size=args.batch_size, lr=args.lr)
     states = run.database.states()
     found = {}
@@ -47,7 +47,7 @@ def main() -> None:
         accuracies = []
         for seed in range(args.seeds):
             network = Network(front.skeleton, best.architecture, front.classes)
-            train_network(network, (splits.train, splits.fitness, splits.scoring), recipe, seed=seed)
+            train_network(network, data.train, recipe, seed=seed)
             accuracies.append(accuracy_of(network, data.test))
             print(
                 f"round {state.round}: {best.macs:,} MACs, seed {seed}: test {100 * accuracies[-1]:.2f} %", flush=True

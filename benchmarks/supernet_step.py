@@ -138,7 +138,7 @@ def main() -> None:
     space = active_space()
     fitness = Fitness(space)
     # The architecture of every row is the first subset that the fitness step draws (its seed is fixed below).
-    pairs = draw_pairs(space, fitness.probabilities(space), np.random.default_rng(0))
+    pairs = draw_pairs(space, fitness, np.random.default_rng(0))
     architecture = Architecture.of(pair[0] for pair in pairs)
     images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.arange(BATCH) % CLASSES
     last = (images.to(memory_format=torch.channels_last), labels)

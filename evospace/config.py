@@ -11,8 +11,9 @@ import yaml
 from evospace.cost.budget import Budget
 from evospace.errors import UsageError, unknown_name
 
-NOT_PART_OF_THE_RESULT = frozenset({"out", "resume", "device", "workers", "debug"})
-"""Settings that may differ when a run is resumed."""
+NOT_PART_OF_THE_RESULT = frozenset({"out", "resume", "device", "workers", "debug", "max_rounds", "data_dir", "ops"})
+"""Settings that may differ when a run is resumed: `max_rounds` only stops earlier, and the data and the user's
+operations are compared by content."""
 
 
 @dataclass(frozen=True, kw_only=True)

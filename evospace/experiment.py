@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from evospace.cost.network_cost import cost_tables
 from evospace.data import ImageData, hold_out, load_data
 from evospace.errors import UsageError
 from evospace.lab import SupernetLab
+from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_with
 from evospace.ops.user import load_ops_file
 from evospace.report.figures import draw_fronts, draw_space
@@ -25,7 +26,7 @@ from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton, make_skeleton
-from evospace.strategies.queues import default_rounds, shuffled
+from evospace.strategies.queues import default_rounds, require_reachable, shuffled
 from evospace.strategies.space_evolution import (
     EvolutionSettings,
     EvolutionState,
@@ -37,11 +38,11 @@ from evospace.strategies.space_evolution import (
 
 
 def search(config: SearchConfig | None = None, **settings: Any) -> SearchResult:
-    """Run (or resume) a search. Give a `SearchConfig` or its fields as keywords.
+    """Run (or resume) a search. Give a `SearchConfig`, its fields as keywords, or both (keywords win).
 
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
-    return prepare(config or SearchConfig(**settings)).run()
+    return prepare(replace(config or SearchConfig(), **settings)).run()
 
 
 def prepare(config: SearchConfig) -> "Experiment":
@@ -64,9 +65,16 @@ def prepare(config: SearchConfig) -> "Experiment":
         activation=config.activation,
     )
     problem = make_problem(config, skeleton, kinds, budget, len(data.classes))
+    require_reachable(problem.full, problem.table, problem.budget)
     out = Path(config.out or f"runs/{Path(config.data).resolve().name}-{time.strftime('%Y%m%d-%H%M%S')}")
     return Experiment(
-        config=config, data=data, skeleton=skeleton, problem=problem, directory=RunDirectory(out), device=device
+        config=config,
+        data=data,
+        skeleton=skeleton,
+        problem=problem,
+        directory=RunDirectory(out),
+        device=device,
+        kinds=kinds,
     )
 
 
@@ -90,6 +98,13 @@ class Experiment:
     problem: Problem
     directory: RunDirectory
     device: str
+    kinds: tuple[str, ...] = ()
+    """The user's own operation kinds in the pool."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells whether a resumed run has the same data and the same source of the user's operations."""
+        return "+".join([self.data.fingerprint, *sorted({str(KINDS[kind].source_sha256) for kind in self.kinds})])
 
     @property
     def settings(self) -> EvolutionSettings:
@@ -106,7 +121,7 @@ class Experiment:
 
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""
-        self.directory.open(self.config, self.data.fingerprint)
+        self.directory.open(self.config, self.fingerprint)
         states = self.directory.database.states()
         state = states[-1] if states else first_state(shuffled(self.problem.full, self.config.seed))
         screen, rounds = console(), self.settings.stop_after

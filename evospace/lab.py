@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from evospace.config import SearchConfig
 from evospace.data import SearchSplits
 from evospace.estimation.evaluation import Evaluation
-from evospace.estimation.shared_weights import Batches, SharedWeights
+from evospace.estimation.shared_weights import SharedWeights
 from evospace.report.progress import Progress
 from evospace.runs.files import replace_file
 from evospace.runs.run_directory import RunDirectory
@@ -34,9 +34,6 @@ from evospace.training.supernet_trainer import (
     inherit_weights,
     initialised_supernet,
 )
-
-SCORING_BATCH = 512
-"""Images per forward pass when scoring; has no influence on the scores."""
 
 
 @dataclass(kw_only=True)
@@ -129,10 +126,9 @@ class SupernetLab:
 
     def _estimator(self, supernet: SuperNet, round: int) -> SharedWeights:
         seed = derive(self.config.seed, "calibration", round)
-        batches = self.splits.train.epoch(self.batch_size, seed=seed)
+        batches = self.splits.train.epoch(self.batch_size, seed=seed, drop_last=True)
         calibration = [batch for _, batch in zip(range(self.config.calibration_batches), batches, strict=False)]
-        scoring: Batches = list(self.splits.scoring.epoch(SCORING_BATCH))
-        return SharedWeights(supernet=supernet, calibration=calibration, scoring=scoring)
+        return SharedWeights(supernet=supernet, calibration=calibration, scoring=self.splits.scoring)
 
     def _epoch(self, round: int, report: EpochReport) -> None:
         self.progress.epoch(

@@ -1,14 +1,18 @@
 """The commands as a user runs them, on the embedded digits."""
 
+import dataclasses
 import json
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import evospace
-from evospace.cli import main
-from evospace.errors import DataError, UsageError
+from evospace.cli import COMMANDS, main
+from evospace.errors import BudgetError, DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
@@ -182,3 +186,60 @@ def test_the_config_flag_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> N
 def test_python_settings_are_checked_as_flags_are() -> None:
     with pytest.raises(UsageError, match="multi, single"):
         evospace.SearchConfig(branches="both")  # type: ignore[arg-type]
+
+
+OPS = """
+import evospace
+from torch import nn
+
+@evospace.operation(kernel=(3,))
+def plain_{name}(spec, shape):
+    return nn.Conv2d(shape.in_channels, shape.out_channels, 3, stride=shape.stride, padding=1)
+"""
+
+
+def test_a_users_operation_is_searched_and_its_source_is_held_to(tmp_path: Path) -> None:
+    ops, run = tmp_path / "my_ops.py", tmp_path / "run"
+    ops.write_text(OPS.format(name="first"))
+    flags = ["--data", "digits", "--budget", "macs=1M", "--epochs", "1", "--samples", "6", "--candidates", "30"]
+    flags += ["--calibration-batches", "1", "--ops", str(ops), "--out", str(run)]
+    assert main(["search", *flags]) == 0
+    stored = sqlite3.connect(run / "run.db")
+    assert stored.execute("SELECT COUNT(*) FROM ledger WHERE operation = 'plain_first_k3'").fetchone()[0] == 7
+    stored.close()
+    ops.write_text(OPS.format(name="second"))
+    assert main(["search", *flags, "--resume"]) == 4
+
+
+def test_an_impossible_budget_writes_nothing(tmp_path: Path) -> None:
+    assert main(["search", "--data", "digits", "--budget", "macs=1", "--out", str(tmp_path / "run")]) == 3
+    assert not (tmp_path / "run").exists()
+
+
+def test_keywords_win_over_a_config() -> None:
+    with pytest.raises(BudgetError):
+        evospace.search(evospace.SearchConfig(data="digits", budget="macs=1M"), budget="macs=2")
+
+
+def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(args: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "show", interrupt)
+    assert main(["show", "nsenet"]) == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_help_does_not_load_torch() -> None:
+    script = "import sys; from evospace.cli import main\ntry: main(['search', '--help'])\nexcept SystemExit: pass\n"
+    script += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_the_flags_are_those_that_users_know() -> None:
+    flags = {f.name.replace("_", "-") for f in dataclasses.fields(evospace.SearchConfig)}
+    assert flags == {
+        *("data", "budget", "out", "seed", "epochs", "samples", "max-rounds", "candidates", "pool", "ops", "skeleton"),
+        *("branches", "image-size", "data-dir", "activation", "se", "batch-size", "lr", "calibration-batches"),
+        *("weights", "train-gates", "prune-threshold", "device", "workers", "resume", "debug"),
+    }

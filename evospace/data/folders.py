@@ -88,7 +88,10 @@ def load_folder(root: Path, *, name: str, image_size: int | None, seed: int, dev
     Raises:
         DataError: the layout does not fit or an image cannot be read; the text names folder or file.
     """
-    samples = scan_folder(root, seed)
+    try:
+        samples = scan_folder(root, seed)
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); mend its permissions") from error
     channels, default_size = sample_format([path for path, _ in (*samples.train, *samples.test)])
     size = image_size or default_size
     count = len(samples.train) + len(samples.test)

@@ -44,11 +44,11 @@ def hold_out(data: ImageData, seed: int) -> SearchSplits:
     One half of them becomes `fitness`, the other `scoring`, neither augmented.
 
     Raises:
-        DataError: there are fewer than 4 training images.
+        DataError: there are fewer than 8 training images.
     """
     count = len(data.train)
-    if count < 4:
-        raise DataError(f"{data.name} has {count} training images; a search needs at least 4")
+    if count < 8:
+        raise DataError(f"{data.name} has {count} training images; a search needs at least 8")
     held = min(max(count // 10, 300), count // 2)
     order = torch.randperm(count, generator=torch_generator(seed, "hold-out"))
     plain = data.train.without_augmentation()

@@ -1,16 +1,17 @@
 """Scores architectures with the supernet's weights (docs/method.md, section 4)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from evospace.data.splits import Batch, Split
 from evospace.space.architecture import Architecture
 from evospace.supernet.choice_block import route_of
 from evospace.supernet.supernet import SuperNet
 
-Batches = Sequence[tuple[Tensor, Tensor]]
+SCORING_BATCH = 512
+"""Images per forward pass when scoring; has no influence on the scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,9 @@ class SharedWeights:
     """BatchNorm is re-estimated for each architecture on the same calibration batches, then accuracy is read."""
 
     supernet: SuperNet
-    calibration: Batches
-    scoring: Batches
+    calibration: Sequence[Batch]
+    scoring: Split
+    """Read anew for every architecture, so that a large set need not fit in memory."""
 
     def accuracies(
         self, architectures: Sequence[Architecture], on_scored: Callable[[int], None] = lambda done: None
@@ -28,12 +30,12 @@ class SharedWeights:
         scores = []
         for done, architecture in enumerate(architectures, start=1):
             self.supernet.calibrate(architecture, (images for images, _ in self.calibration))
-            scores.append(accuracy(self.supernet, architecture, self.scoring))
+            scores.append(accuracy(self.supernet, architecture, self.scoring.epoch(SCORING_BATCH)))
             on_scored(done)
         return scores
 
 
-def accuracy(supernet: SuperNet, architecture: Architecture, batches: Batches) -> float:
+def accuracy(supernet: SuperNet, architecture: Architecture, batches: Iterable[Batch]) -> float:
     """Accuracy of one calibrated architecture."""
     route = route_of(architecture)
     supernet.eval()

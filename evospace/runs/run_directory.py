@@ -83,7 +83,8 @@ class RunDirectory:
         known = self._fingerprint()
         if known != fingerprint:
             raise DataError(
-                f"the data at {config.data!r} is not what {self.path} was begun with; restore it, or use another --out"
+                f"the data at {config.data!r} or the file given with --ops is not what {self.path} was begun with;"
+                " restore it, or use another --out"
             )
 
     def _fingerprint(self) -> Any:

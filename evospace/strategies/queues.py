@@ -70,6 +70,17 @@ class Swap:
     into: str
 
 
+def require_reachable(space: SearchSpace, table: CostTable, budget: Budget) -> None:
+    """Raise `BudgetError`, naming the reachable range, where no architecture of `space` is inside the budget."""
+    nearest = nearest_reachable(space, table, budget)
+    if nearest not in budget:
+        low, high = table.bounds(space)
+        raise BudgetError(
+            f"budget {budget} cannot be met: the space reaches {table.metric} {low} to {high}, nearest to the"
+            f" budget is {nearest}; choose a budget that holds it, or another skeleton, pool or image size"
+        )
+
+
 def reach(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -> tuple[Queues, list[Swap]]:
     """Swap waiting operations in, nearest first, until the active space reaches the budget window.
 
@@ -81,10 +92,9 @@ def reach(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -
         options = [(_gap(q, full, table, budget), s, q) for s, q in _exchanges(queues)]
         best = min(options, key=lambda option: option[0], default=None)
         if best is None or best[0] >= gap:
-            low, high = table.bounds(full)
             raise BudgetError(
-                f"budget {budget} cannot be met: the space reaches {table.metric} {low} to {high},"
-                f" the nearest to the budget is {gap} away; choose a budget in that range or another skeleton"
+                f"budget {budget}: no single exchange of an active for a waiting operation brings the active space"
+                f" nearer than {gap} {table.metric} to it; widen the window or raise --candidates"
             )
         gap, swap, queues = best
         swaps.append(swap)

@@ -63,12 +63,13 @@ def _softmax(alpha: np.ndarray, *, skip: bool) -> np.ndarray:
     return result
 
 
-def draw_pairs(space: SearchSpace, probabilities: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[Pair, ...]:
+def draw_pairs(space: SearchSpace, fitness: Fitness, rng: np.random.Generator) -> tuple[Pair, ...]:
     """Per block two different subsets from the block's distribution, exactly (no rejection)."""
-    draw = _draw_subsets if space.branches == "multi" else _draw_singles
+    multi = space.branches == "multi"
+    draw = _draw_subsets if multi else _draw_singles
+    values = fitness.probabilities(space) if multi else fitness.values(space)
     return tuple(
-        draw(names, p, needed, rng)
-        for names, p, needed in zip(space.candidates, probabilities, space.required, strict=True)
+        draw(names, v, needed, rng) for names, v, needed in zip(space.candidates, values, space.required, strict=True)
     )
 
 
@@ -81,12 +82,13 @@ def _draw_subsets(names: tuple[str, ...], p: np.ndarray, needed: bool, rng: np.r
     return tuple(tuple(n for n, kept in zip(names, bits, strict=True) if kept) for bits in (first, second))
 
 
-def _draw_singles(names: tuple[str, ...], p: np.ndarray, needed: bool, rng: np.random.Generator) -> Pair:
+def _draw_singles(names: tuple[str, ...], alpha: np.ndarray, needed: bool, rng: np.random.Generator) -> Pair:
+    """Two options without replacement, by the Gumbel-top-2 trick: logits may be as far apart as they like."""
     options: list[tuple[str, ...]] = [(name,) for name in names] + ([] if needed else [()])
     if len(options) == 1:
         return (options[0],)
-    weights = p if needed else np.append(p, max(1.0 - p.sum(), 0.0))
-    first, second = rng.choice(len(options), size=2, replace=False, p=weights / weights.sum())
+    logits = alpha if needed else np.append(alpha, 0.0)
+    first, second = np.argsort(-(logits + rng.gumbel(size=len(options))))[:2]
     return options[first], options[second]
 
 

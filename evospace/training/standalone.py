@@ -1,6 +1,5 @@
 """Trains one architecture from scratch, the same way for every method that is compared."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,27 +22,27 @@ class Recipe:
     label_smoothing: float = 0.1
 
 
-def train_network(network: nn.Module, splits: Sequence[Split], recipe: Recipe, *, seed: int) -> float:
-    """Initialise `network` from `seed` and train it in place on the union of `splits`; returns the last loss.
+def train_network(network: nn.Module, split: Split, recipe: Recipe, *, seed: int, device: str = "cpu") -> float:
+    """Initialise `network` from `seed` and train it in place on `split`; returns the last loss.
 
-    Give training and held-out images together: the search is over, nothing is selected here any more.
+    Give all training images, held-out ones included: the search is over, nothing is selected here any more.
     """
     initialise(network, torch.Generator().manual_seed(derive(seed, "standalone-weights")))
     network.to(memory_format=torch.channels_last)
+    network.to(device).train()
     optimiser = sgd(network, lr=recipe.lr)
-    per_epoch = sum(len(range(0, len(split), recipe.batch_size)) for split in splits)
+    batch_size = min(recipe.batch_size, len(split))
+    per_epoch = len(split) // batch_size
     steps, step, value = recipe.epochs * per_epoch, 0, 0.0
-    network.train()
     for epoch in range(recipe.epochs):
-        for part, split in enumerate(splits):
-            for images, labels in split.epoch(recipe.batch_size, seed=derive(seed, "standalone", epoch, part)):
-                rate = warmup_cosine(step, steps=steps, warmup=min(2 * per_epoch, steps // 5), peak=recipe.lr)
-                set_lr(optimiser, rate)
-                loss = functional.cross_entropy(network(images), labels, label_smoothing=recipe.label_smoothing)
-                optimiser.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                optimiser.step()
-                step, value = step + 1, float(loss.detach())
+        augment = derive(seed, "standalone", epoch)
+        for images, labels in split.epoch(batch_size, seed=augment, drop_last=True):
+            set_lr(optimiser, warmup_cosine(step, steps=steps, warmup=min(2 * per_epoch, steps // 5), peak=recipe.lr))
+            loss = functional.cross_entropy(network(images), labels, label_smoothing=recipe.label_smoothing)
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimiser.step()
+            step, value = step + 1, float(loss.detach())
     return value
 
 

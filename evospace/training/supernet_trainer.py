@@ -53,7 +53,6 @@ class TrainSettings:
     """Peak learning rate of the weights."""
     train_gates: Literal["uniform", "fitness"] = "uniform"
     """What a weight step draws its architecture from: every gate at 1/2, or the current fitness."""
-    prune_threshold: float = -2.0
 
 
 @dataclass(kw_only=True)
@@ -68,6 +67,8 @@ class TrainState:
     fitness_optimiser: torch.optim.Adam
     pruned: list[tuple[int, str, int]] = field(default_factory=list)
     """(block, operation, step) in order."""
+    needed: set[tuple[int, str]] = field(default_factory=set)
+    """Weak operations without which the budget could not be reached; a smaller space needs them all the more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,8 @@ class RoundTrainer:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Weight steps in one epoch (the last, smaller batch is left out where there is a full one)."""
-        return max(len(self.train) // self.settings.batch_size, 1)
+        """Weight steps in one epoch; a last, smaller batch is left out (the batch is never larger than the split)."""
+        return len(self.train) // self.settings.batch_size
 
     def start(self, supernet: SuperNet, space: SearchSpace) -> TrainState:
         """Fresh fitness and optimisers over a supernet."""
@@ -134,7 +135,8 @@ class RoundTrainer:
                     )
                 scale, state = scale / 2, copy.deepcopy(good)
                 continue
-            good, best, epoch = copy.deepcopy(state), max(best, report.accuracy), epoch + 1
+            best, epoch = max(best, report.accuracy), epoch + 1
+            good = copy.deepcopy(state) if epoch < self.settings.epochs else state
             self.on_epoch(report)
         return state
 
@@ -145,9 +147,7 @@ class RoundTrainer:
         held_out = self._held_out(epoch)
         seed = derive(self.seed, "augment", self.round, epoch)
         losses, hits, seen = 0.0, 0, 0
-        for i, (images, labels) in enumerate(self.train.epoch(settings.batch_size, seed=seed)):
-            if i == per_epoch:
-                break
+        for i, (images, labels) in enumerate(self.train.epoch(settings.batch_size, seed=seed, drop_last=True)):
             step = epoch * per_epoch + i
             self._prune(state, step)
             lr = warmup_cosine(step, steps=steps, warmup=warmup, peak=settings.lr)
@@ -177,7 +177,8 @@ class RoundTrainer:
         turn = 0
         while True:
             seed = derive(self.seed, "held-out", self.round, epoch, turn)
-            yield from self.fitness_split.epoch(self.settings.batch_size, seed=seed)
+            size = min(self.settings.batch_size, len(self.fitness_split))
+            yield from self.fitness_split.epoch(size, seed=seed, drop_last=True)
             turn += 1
 
     def _weight_step(self, state: TrainState, images: Tensor, labels: Tensor, step: int) -> tuple[float, Tensor]:
@@ -195,11 +196,15 @@ class RoundTrainer:
     def _prune(self, state: TrainState, step: int) -> None:
         """Drop weak operations, weakest first, but none whose loss would put the budget out of reach."""
         for pair in self.rule.weak(state.space, state.fitness.values(state.space)):
+            if pair in state.needed:
+                continue
             smaller = state.space.without([pair])
-            if is_reachable(smaller, self.table, self.budget):
-                state.space = smaller
-                forget(state.weight_optimiser, state.supernet.drop([pair]))
-                state.pruned.append((*pair, step))
+            if not is_reachable(smaller, self.table, self.budget):
+                state.needed.add(pair)
+                continue
+            state.space = smaller
+            forget(state.weight_optimiser, state.supernet.drop([pair]))
+            state.pruned.append((*pair, step))
 
 
 def fitness_step(
@@ -211,7 +216,7 @@ def fitness_step(
 ) -> float:
     """One update of alpha on held-out images; weights get no gradient. Returns the loss with its penalty."""
     images, labels = batch
-    pairs = draw_pairs(state.space, state.fitness.probabilities(state.space), rng)
+    pairs = draw_pairs(state.space, state.fitness, rng)
     state.supernet.train().requires_grad_(False)
     try:
         u = first_weights(state.fitness, state.space, pairs)

@@ -46,7 +46,7 @@ def test_digits_can_be_scaled() -> None:
     assert data.fingerprint != load_data("digits").fingerprint
 
 
-@pytest.mark.parametrize(("count", "held"), [(4, 2), (500, 250), (1437, 300), (5000, 500)])
+@pytest.mark.parametrize(("count", "held"), [(8, 4), (500, 250), (1437, 300), (5000, 500)])
 def test_held_out_images_are_disjoint_and_complete(count: int, held: int) -> None:
     splits = hold_out(numbered(count), seed=3)
     parts = [labels(split) for split in (splits.train, splits.fitness, splits.scoring)]
@@ -60,8 +60,8 @@ def test_hold_out_keeps_augmentation_for_training_only() -> None:
     splits = hold_out(load_data("digits"), seed=0)
     parts = [cast(InMemorySplit, s) for s in (splits.train, splits.fitness, splits.scoring)]
     assert [part.augmentation is not None for part in parts] == [True, False, False]
-    with pytest.raises(DataError, match="at least 4"):
-        hold_out(numbered(3), seed=0)
+    with pytest.raises(DataError, match="at least 8"):
+        hold_out(numbered(7), seed=0)
 
 
 def test_wrong_names_are_usage_errors(tmp_path: Path) -> None:

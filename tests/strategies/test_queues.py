@@ -6,7 +6,7 @@ from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.space.search_space import SearchSpace
-from evospace.strategies.queues import Queues, default_rounds, reach, refill, shuffled
+from evospace.strategies.queues import Queues, default_rounds, reach, refill, require_reachable, shuffled
 
 
 @given(st.integers(1, 30), st.integers(2, 9), st.integers(1, 4), st.data())
@@ -44,5 +44,7 @@ def test_the_nearest_operation_is_swapped_in_and_the_other_waits_at_the_front() 
     assert after.fresh == (("small",),)
     assert after.waiting == (("big", "huge"),)
     assert [(s.out, s.into) for s in swaps] == [("big", "small")]
-    with pytest.raises(BudgetError, match="10 to 150"):
+    with pytest.raises(BudgetError, match="no single exchange"):
         reach(queues, full, table, Budget.parse("macs=1..5"))
+    with pytest.raises(BudgetError, match=r"reaches macs 10 to 150, nearest .* is 10"):
+        require_reachable(full, table, Budget.parse("macs=1..5"))

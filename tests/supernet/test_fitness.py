@@ -26,6 +26,7 @@ from evospace.supernet.fitness import (
 
 NAMES = ("mbconv_k3_e1", "mbconv_k5_e1", "conv_k3_e1")
 SHAPE = BlockShape(in_channels=4, out_channels=4, stride=1, resolution=6)
+REDUCTION = BlockShape(in_channels=4, out_channels=8, stride=2, resolution=6)
 KEEP = SearchSpace((NAMES,), (False,))
 
 
@@ -57,19 +58,29 @@ def test_u_is_the_share_of_the_two_subsets_probabilities(pair: Pair) -> None:
     assert u.item() == pytest.approx(mass(pair[0]) / (mass(pair[0]) + mass(pair[1])), abs=1e-12)
 
 
-@pytest.mark.parametrize("pair", [(NAMES[:2], NAMES[1:]), (NAMES, ()), (NAMES[:1], NAMES[:2])])
-def test_block_gradient_is_that_of_the_two_way_mixture(pair: Pair) -> None:
+@pytest.mark.parametrize(
+    ("shape", "pair"),
+    [
+        (SHAPE, (NAMES[:2], NAMES[1:])),
+        (SHAPE, (NAMES, ())),
+        (SHAPE, (NAMES[:1], NAMES[:2])),
+        (REDUCTION, (NAMES[:2], NAMES[1:])),
+        (REDUCTION, (NAMES[:1], NAMES[2:])),
+    ],
+)
+def test_block_gradient_is_that_of_the_two_way_mixture(shape: BlockShape, pair: Pair) -> None:
     torch.manual_seed(0)
-    block = ChoiceBlock(NAMES, SHAPE).double().requires_grad_(False)
-    images, readout = torch.randn(2, 4, 6, 6).double(), torch.randn(2, 4, 6, 6).double()
+    block = ChoiceBlock(NAMES, shape).double().requires_grad_(False)
+    images = torch.randn(2, 4, 6, 6).double()
+    readout = torch.randn(2, shape.out_channels, shape.out_resolution, shape.out_resolution).double()
     fitness = alphas(0.3, -1.2, 0.7)
     u = first_weights(fitness, KEEP, [pair])
     output = block(images, pair_route([pair], u)[0])
     torch.autograd.backward((output * readout).sum())
 
     def mean(chosen: tuple[str, ...]) -> torch.Tensor:
-        total: torch.Tensor = sum((block.ops[n](images) for n in chosen), images)
-        return total / (len(chosen) + 1)
+        parts = [block.ops[n](images) for n in chosen] + ([images] if shape.keeps_shape else [])
+        return torch.stack(parts).mean(0)
 
     first, second = mean(pair[0]), mean(pair[1])
     torch.testing.assert_close(output, first)
@@ -93,7 +104,7 @@ def test_agreeing_gates_get_no_gradient_and_one_operation_alone_is_ungated() -> 
     assert fitness.alpha.grad[1] != 0
     assert fitness.alpha.grad[2] == 0
     alone = SearchSpace((NAMES[:1],), (True,))
-    (pair,) = draw_pairs(alone, [np.array([0.5])], np.random.default_rng(0))
+    (pair,) = draw_pairs(alone, Fitness(alone), np.random.default_rng(0))
     assert pair == (NAMES[:1],)
     u = first_weights(Fitness(alone), alone, [pair])
     assert u.tolist() == [1.0]
@@ -105,8 +116,12 @@ def test_agreeing_gates_get_no_gradient_and_one_operation_alone_is_ungated() -> 
 def test_pairs_follow_the_distribution_and_differ(branches: Branches, required: bool) -> None:
     space = SearchSpace((NAMES,), (required,), branches)
     p = [np.array([0.2, 0.3, 0.1])]
-    rng = np.random.default_rng(1)
-    pairs = [draw_pairs(space, p, rng)[0] for _ in range(4000)]
+    fitness, rng = Fitness(space).double(), np.random.default_rng(1)
+    inside = (p[0] - 5e-4) / 0.999
+    alpha = np.log(inside / (1 - inside)) if branches == "multi" else np.log(p[0] / 0.4)
+    with torch.no_grad():
+        fitness.alpha.copy_(torch.from_numpy(alpha))
+    pairs = [draw_pairs(space, fitness, rng)[0] for _ in range(4000)]
     assert all(len(pair) == 2 and pair[0] != pair[1] for pair in pairs)
     assert not (required and any(() in pair for pair in pairs))
     options = [
@@ -171,3 +186,20 @@ def test_pruning_never_empties_a_required_block_nor_drops_a_locked_operation(
 def test_all_weak_operations_go_at_once_where_a_fit_one_stays() -> None:
     space = SearchSpace((NAMES,), (True,))
     assert PruneRule().weak(space, [np.array([-3.0, 1.0, -2.5])]) == [(0, NAMES[0]), (0, NAMES[2])]
+
+
+@pytest.mark.parametrize("pair", [(NAMES[:1], NAMES[1:2]), (NAMES[:1], ()), ((), NAMES[2:])])
+def test_single_branch_u_is_the_share_of_the_two_softmax_probabilities(pair: Pair) -> None:
+    space = SearchSpace((NAMES,), (False,), "single")
+    fitness = alphas(0.3, -1.2, 0.7)
+    logits = dict(zip(NAMES, (0.3, -1.2, 0.7), strict=True))
+    first, second = (np.exp(logits[c[0]] if c else 0.0) for c in pair)
+    assert first_weights(fitness, space, [pair]).item() == pytest.approx(first / (first + second), abs=1e-12)
+
+
+def test_a_certain_single_branch_fitness_still_gives_two_different_options() -> None:
+    space = SearchSpace((NAMES[:1],), (False,), "single")
+    fitness = Fitness(space)
+    with torch.no_grad():
+        fitness.alpha.fill_(300.0)
+    assert draw_pairs(space, fitness, np.random.default_rng(0)) == ((NAMES[:1], ()),)
