@@ -22,22 +22,27 @@ def hypervolume(cost: np.ndarray, accuracy: np.ndarray, *, ceiling: float, class
     return float(moocore.hypervolume(points, ref=[1.0, 1.0 / classes], maximise=[False, True]))
 
 
-def front_of(scored: Sequence[Evaluation], budget: Budget) -> list[Evaluation]:
+def survivors(scored: Sequence[Evaluation], budget: Budget) -> list[Evaluation]:
     """Members inside the budget window that nothing dominates, cheapest first, accuracy strictly rising.
 
-    Architectures just below the window take part in domination but may not enter. Where they dominate all
-    that is inside, the most accurate (then cheapest) architecture inside stays, so that a front is never empty.
+    Architectures just below the window take part in domination but may not enter; so there may be none.
     """
     cost = np.array([e.cost(budget.metric) for e in scored])
     mask = nondominated(cost, np.array([e.accuracy for e in scored]))
     members = [e for e, kept in zip(scored, mask, strict=True) if kept and e.cost(budget.metric) in budget]
-    inside = [e for e in scored if e.cost(budget.metric) in budget]
-    members = members or [max(inside, key=lambda e: (e.accuracy, -e.cost(budget.metric)))]
     return sorted(members, key=lambda e: e.cost(budget.metric))
 
 
+def front_of(scored: Sequence[Evaluation], budget: Budget) -> list[Evaluation]:
+    """The survivors; where cheaper architectures dominate all inside, the most accurate (then cheapest) inside."""
+    inside = [e for e in scored if e.cost(budget.metric) in budget]
+    return survivors(scored, budget) or [max(inside, key=lambda e: (e.accuracy, -e.cost(budget.metric)))]
+
+
 def front_hypervolume(front: Sequence[Evaluation], budget: Budget, classes: int) -> float:
-    """Hypervolume of a front relative to the budget's ceiling."""
+    """Hypervolume of a front relative to the budget's ceiling; 0 for none."""
+    if not front:
+        return 0.0
     cost = np.array([e.cost(budget.metric) for e in front], dtype=float)
     accuracy = np.array([e.accuracy for e in front])
     return hypervolume(cost, accuracy, ceiling=budget.high, classes=classes)

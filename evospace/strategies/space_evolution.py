@@ -18,7 +18,7 @@ from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.ledger import LedgerRow, rows_of_round
-from evospace.strategies.pareto import front_hypervolume, front_of
+from evospace.strategies.pareto import front_hypervolume, front_of, survivors
 from evospace.strategies.queues import Names, Queues, inherit, reach, refill
 
 BELOW = 0.05
@@ -188,10 +188,13 @@ def run_round(
 
 
 def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: int) -> float:
-    """Hypervolume of the previous front alone, under the same weights and beside the same cheaper architectures."""
+    """Hypervolume of the previous front alone, under the same weights and beside the same cheaper architectures.
+
+    Never above the new front's: what survives here survives there or is dominated by a newcomer.
+    """
     budget = problem.budget
     cheaper = [e for e in scored[old:] if e.cost(budget.metric) not in budget]
-    return front_hypervolume(front_of([*scored[:old], *cheaper], budget), budget, problem.classes)
+    return front_hypervolume(survivors([*scored[:old], *cheaper], budget), budget, problem.classes)
 
 
 def sample(problem: Problem, settings: EvolutionSettings, trained: TrainedRound, round: int) -> list[Architecture]:
