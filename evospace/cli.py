@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -91,7 +90,10 @@ class ShowArgs:
 def _show(args: Sequence[str]) -> int:
     parsed = tyro.cli(ShowArgs, args=args, prog="evospace show")
     from evospace.ops.user import load_ops_file
-    from evospace.show import describe_network
+    from evospace.report.progress import console
+    from evospace.report.tables import front_table, network_lines, rounds_table
+    from evospace.runs.front import read_front
+    from evospace.show import describe_network, find_run
 
     if parsed.ops:
         load_ops_file(Path(parsed.ops))
@@ -99,17 +101,11 @@ def _show(args: Sequence[str]) -> int:
     if parsed.json:
         print(json.dumps(network))
         return 0
-    print(
-        f"{network['name']}: {network['classes']} classes, {network['image_size']} pixels,"
-        f" skeleton {network['skeleton']}"
-    )
-    print(f"MACs   {network['macs']:,} (multiply-adds; many papers call these FLOPs)")
-    print(f"FLOPs  {network['flops']:,} (2 x MACs)")
-    print(f"params {network['params']:,}")
-    for i, block in enumerate(network["blocks"], start=1):
-        channels = f"{block['in_channels']:>4} -> {block['out_channels']:<4}"
-        operations = " + ".join(block["operations"]) or "(identity)"
-        print(f"{i:>3}  {channels} stride {block['stride']} at {block['resolution']:>3}  {operations}")
+    screen = console()
+    if run := find_run(parsed.network):
+        screen.print(rounds_table(run.database.summaries()))
+        screen.print(front_table(read_front(run.front).members, f"Pareto front of {run.path}"))
+    print("\n".join(network_lines(network)))
     return 0
 
 
@@ -119,7 +115,7 @@ class PoolsArgs:
 
     name: tyro.conf.Positional[str] = ""
     """A pool's name; none lists the pools."""
-    json: Annotated[bool, tyro.conf.arg()] = False
+    json: bool = False
     """Print JSON: with a name a list of operation names, else a mapping of pool to size."""
     debug: bool = False
     """Show tracebacks."""

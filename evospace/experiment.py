@@ -19,7 +19,8 @@ from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_with
 from evospace.ops.user import load_ops_file
 from evospace.report.figures import draw_fronts, draw_space
-from evospace.report.progress import Progress, console, front_table
+from evospace.report.progress import Progress, console
+from evospace.report.tables import front_table
 from evospace.result import FrontMember, SearchResult
 from evospace.runs.files import write_json
 from evospace.runs.front import Front

@@ -9,6 +9,7 @@ from evospace.errors import DataError, UsageError
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
 from evospace.runs.front import read_front
+from evospace.runs.run_directory import RunDirectory
 from evospace.space.architecture import Architecture
 from evospace.space.published import PUBLISHED, published_architecture, published_skeleton
 from evospace.space.skeleton import Skeleton
@@ -64,6 +65,12 @@ def _find(name: str) -> tuple[Skeleton, Architecture, int]:
     if not 0 <= index < len(front.members):
         raise UsageError(f"{name!r}: the front has members #0 to #{len(front.members) - 1}")
     return front.skeleton, front.members[index].architecture, front.classes
+
+
+def find_run(name: str) -> RunDirectory | None:
+    """The run directory called `name`; `None` where it is something else."""
+    path = Path(name)
+    return RunDirectory(path) if _front_file(path) and (path / "run.db").is_file() else None
 
 
 def _front_file(path: Path) -> Path | None:

@@ -38,7 +38,9 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(tmp_path: Path) -> None:
+def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     quick = [*QUICK, "--budget", "macs=1M"]
     assert main(["search", *quick, "--out", str(whole)]) == 0
@@ -72,6 +74,12 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(tmp_p
     member = result.front[-1]
     logits = member.build(supernet_weights=True).eval()(torch.zeros(2, 1, 8, 8))
     assert logits.shape == (2, 10)
+    capsys.readouterr()
+    assert main(["show", str(whole)]) == 0
+    shown = capsys.readouterr().out
+    assert "Rounds" in shown
+    assert "Pareto front" in shown
+    assert "(2 x MACs)" in shown
     assert main(["search", *quick, "--out", str(whole), "--resume"]) == 0
     assert main(["search", *quick, "--out", str(whole), "--resume", "--seed", "1"]) == 2
 

@@ -2,14 +2,12 @@
 
 import sys
 import time
-from collections.abc import Sequence
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from evospace.estimation.evaluation import Evaluation
+from evospace.report.tables import short
 
 
 class Progress:
@@ -63,26 +61,6 @@ class Progress:
             self._live.update(Text(text), refresh=True)
         elif always:
             self.line(text)
-
-
-def front_table(front: Sequence[Evaluation], title: str) -> Table:
-    """The front as a table for a person."""
-    table = Table(title=title, title_justify="left")
-    for column in ("#", "MACs", "params", "accuracy", "round", "operations"):
-        table.add_column(column, justify="left" if column == "operations" else "right")
-    for i, e in enumerate(front):
-        used = sum(map(len, e.architecture.blocks))
-        cells = (str(i), short(e.macs), short(e.params), f"{100 * e.accuracy:.2f} %", str(e.round), str(used))
-        table.add_row(*cells)
-    return table
-
-
-def short(value: float) -> str:
-    """A count with three digits and K, M or G."""
-    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if value >= scale:
-            return f"{value / scale:.3g}{letter}"
-    return f"{value:.0f}"
 
 
 def console() -> Console:

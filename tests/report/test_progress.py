@@ -1,16 +1,8 @@
 import io
 
-import pytest
 from rich.console import Console
 
-from evospace.estimation.evaluation import Evaluation
-from evospace.report.progress import Progress, front_table, short
-from evospace.space.architecture import Architecture
-
-
-@pytest.mark.parametrize(("value", "text"), [(12, "12"), (1234, "1.23K"), (2_500_000, "2.5M"), (1.5e9, "1.5G")])
-def test_short_counts(value: float, text: str) -> None:
-    assert short(value) == text
+from evospace.report.progress import Progress
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
@@ -35,11 +27,3 @@ def test_a_live_line_on_a_terminal_leaves_nothing_behind_but_lines_that_stay() -
         progress.line("round 1 done")
     assert "epoch 1/2" in out.getvalue()
     assert "round 1 done" in out.getvalue()
-
-
-def test_the_table_has_a_row_per_member() -> None:
-    member = Evaluation(architecture=Architecture.of([["a", "b"], []]), macs=1500, params=2, accuracy=0.5, round=3)
-    out = io.StringIO()
-    Console(file=out, width=100).print(front_table([member, member], "front"))
-    assert out.getvalue().count("1.5K") == 2
-    assert "50.00 %" in out.getvalue()

@@ -1,0 +1,69 @@
+"""Tables for people: the front, the rounds, one network."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from evospace.estimation.evaluation import Evaluation
+
+
+def front_table(front: Sequence[Evaluation], title: str) -> Table:
+    """The front as a table for a person."""
+    table = Table(title=title, title_justify="left")
+    for column in ("#", "MACs", "params", "accuracy", "round", "operations"):
+        table.add_column(column, justify="left" if column == "operations" else "right")
+    for i, e in enumerate(front):
+        used = sum(map(len, e.architecture.blocks))
+        cells = (str(i), short(e.macs), short(e.params), f"{100 * e.accuracy:.2f} %", str(e.round), str(used))
+        table.add_row(*cells)
+    return table
+
+
+def short(value: float) -> str:
+    """A count with three digits and K, M or G."""
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if value >= scale:
+            return f"{value / scale:.3g}{letter}"
+    return f"{value:.0f}"
+
+
+def rounds_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per finished round, at most 80 characters wide.
+
+    `cost` is what an architecture drawn from the fitness costs on average, `hv` the front's hypervolume, `hv old` the
+    previous front's under the same weights. Scores of different rounds come from different weights.
+    """
+    table = Table(title="Rounds", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("round", "active", "pruned", "cost", "front", "best %", "hv", "hv old", "train s", "score s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for s in summaries:
+        rehearsed = s["rehearsed_hypervolume"]
+        table.add_row(
+            *(str(s[key]) for key in ("round", "active", "pruned")),
+            short(s["expected_cost"]),
+            str(s["front"]),
+            f"{100 * s['best']:.2f}",
+            f"{s['hypervolume']:.4f}",
+            "" if rehearsed is None else f"{rehearsed:.4f}",
+            f"{s['train_seconds']:.1f}",
+            f"{s['score_seconds']:.1f}",
+        )
+    return table
+
+
+def network_lines(network: Mapping[str, Any]) -> list[str]:
+    """What `evospace show` prints of one network (see `evospace.show.describe_network`)."""
+    lines = [
+        f"{network['name']}: {network['classes']} classes, {network['image_size']} pixels,"
+        f" skeleton {network['skeleton']}",
+        f"MACs   {network['macs']:,} (multiply-adds; many papers call these FLOPs)",
+        f"FLOPs  {network['flops']:,} (2 x MACs)",
+        f"params {network['params']:,}",
+    ]
+    for i, block in enumerate(network["blocks"], start=1):
+        channels = f"{block['in_channels']:>4} -> {block['out_channels']:<4}"
+        operations = " + ".join(block["operations"]) or "(identity)"
+        lines.append(f"{i:>3}  {channels} stride {block['stride']} at {block['resolution']:>3}  {operations}")
+    return lines
