@@ -35,8 +35,19 @@ def rounds_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     `cost` is what an architecture drawn from the fitness costs on average, `hv` the front's hypervolume, `hv old` the
     previous front's under the same weights. Scores of different rounds come from different weights.
     """
-    table = Table(title="Rounds", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("round", "active", "pruned", "cost", "front", "best %", "hv", "hv old", "train s", "score s"):
+    table = Table(title="Rounds", title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
+    for column in (
+        " round",
+        " active",
+        " pruned",
+        "  cost",
+        " front",
+        " best %",
+        "     hv",
+        " hv old",
+        " train s",
+        " score s",
+    ):
         table.add_column(column, justify="right", no_wrap=True)
     for s in summaries:
         rehearsed = s["rehearsed_hypervolume"]
