@@ -21,4 +21,4 @@ lint: setup
 	$(BIN)/mypy evospace tests $(wildcard benchmarks/*.py)
 
 demo: setup
-	$(BIN)/evospace search --config configs/demo.yaml --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+	OMP_NUM_THREADS=1 $(BIN)/evospace search --config configs/demo.yaml --out runs/demo-$$(date +%Y%m%d-%H%M%S)
