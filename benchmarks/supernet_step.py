@@ -115,7 +115,7 @@ def one_process(pool: int) -> dict[str, float]:
 def pool_rows() -> dict[str, tuple[float, float]]:
     """1,000 over 27 operations, in pairs of fresh processes."""
     pairs: dict[str, list[float]] = {"time": [], "memory": []}
-    for _ in range(3):
+    for _ in range(5):
         both = []
         for pool in (1000, 27):
             command = [sys.executable, __file__, "--one-process", str(pool)]
