@@ -12,10 +12,12 @@ import torch
 
 import evospace
 from evospace.cli import COMMANDS, main
+from evospace.cost.budget import Budget
 from evospace.errors import BudgetError, DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
+from evospace.show import describe_network
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import make_skeleton
 
@@ -251,3 +253,26 @@ def test_the_flags_are_those_that_users_know() -> None:
         *("branches", "image-size", "data-dir", "activation", "se", "batch-size", "lr", "calibration-batches"),
         *("weights", "train-gates", "prune-threshold", "device", "workers", "resume", "debug"),
     }
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["--branches", "single", "--budget", "macs=0.3M"],
+        ["--weights", "inherit", "--train-gates", "fitness", "--budget", "macs=1M"],
+        ["--pool", "latency19", "--se", "--activation", "swish", "--budget", "params=50K"],
+        ["--skeleton", "small32", "--image-size", "16", "--budget", "macs=1M..1.2M"],
+    ],
+    ids=lambda extra: " ".join(extra),
+)
+def test_every_kind_of_search_ends_with_a_front_inside_its_budget(extra: list[str], tmp_path: Path) -> None:
+    assert main(["search", *QUICK, *extra, "--out", str(tmp_path / "run")]) == 0
+    front = json.loads((tmp_path / "run" / "front.json").read_text())
+    metric = front["budget"].partition("=")[0]
+    window = Budget.parse(front["budget"])
+    assert all(member[metric] in window for member in front["front"])
+    if "single" in extra:
+        assert all(len(block) <= 1 for member in front["front"] for block in member["architecture"])
+    shown = describe_network(f"{tmp_path / 'run' / 'front.json'}#0")
+    assert shown["macs"] == front["front"][0]["macs"]
+    assert shown["params"] == front["front"][0]["params"]
