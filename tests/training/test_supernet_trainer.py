@@ -1,14 +1,17 @@
 """A tiny supernet on random images: determinism, pruning inside the budget, the collapse guard."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
-from evospace.data.splits import InMemorySplit
+from evospace.data.splits import Batch, InMemorySplit
 from evospace.errors import CollapseError
 from evospace.sampling.reachable import is_reachable
 from evospace.space.search_space import SearchSpace
@@ -114,3 +117,37 @@ def test_weights_that_fit_are_inherited() -> None:
     assert inherit_weights(second, first.state_dict() | {"blocks.9.ops.gone.weight": torch.ones(1)}) > 0
     for key, value in first.state_dict().items():
         assert torch.equal(second.state_dict()[key], value)
+
+
+class FailsOnce:
+    """A split whose second epoch holds images that are not numbers; every later one is sound."""
+
+    def __init__(self, sound: InMemorySplit) -> None:
+        self.sound, self.epochs = sound, 0
+
+    def __len__(self) -> int:
+        return len(self.sound)
+
+    def epoch(self, batch_size: int, *, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
+        self.epochs += 1
+        for images, labels in self.sound.epoch(batch_size, seed=seed, drop_last=drop_last):
+            yield (images * float("nan") if self.epochs == 2 else images), labels
+
+    def subset(self, indices: Tensor | Sequence[int]) -> Self:
+        return type(self)(self.sound.subset(indices))
+
+    def without_augmentation(self) -> Self:
+        return type(self)(self.sound.without_augmentation())
+
+
+def test_a_collapsed_epoch_is_taken_back_and_the_round_goes_on() -> None:
+    failing = FailsOnce(split(32))
+    reports: list[EpochReport] = []
+    work = replace(trainer(), train=failing, on_epoch=reports.append)
+    state = work.run(start(work))
+    assert failing.epochs == 3
+    assert [r.epoch for r in reports] == [1, 2]
+    assert all(p.isfinite().all() for p in state.supernet.parameters())
+    assert {id(p) for g in state.weight_optimiser.param_groups for p in g["params"]} == {
+        id(p) for p in state.supernet.parameters()
+    }
