@@ -29,7 +29,19 @@ class DataError(EvospaceError):
 
 
 class CollapseError(EvospaceError):
-    """Training diverged again after every allowed roll-back."""
+    """Training diverged again after every allowed roll-back, or no architecture could be scored."""
+
+
+class DiskError(EvospaceError):
+    """A file cannot be written; what stood there before is intact."""
+
+
+class Interrupted(EvospaceError):
+    """A signal ended the run between two steps; everything up to there is stored."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 def unknown_name(what: str, given: str, allowed: Iterable[str]) -> UsageError:
