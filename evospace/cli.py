@@ -4,12 +4,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import tyro
 
 from evospace.config import SearchConfig, load_config
-from evospace.errors import EvospaceError, UsageError, unknown_name
+from evospace.errors import EvospaceError, InterruptedRunError, UsageError, unknown_name
 
 HELP = """usage: evospace COMMAND [flags]
 
@@ -38,15 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EvospaceError as error:
         if "--debug" in args:
             raise
-        print(f"evospace: error: {error}", file=sys.stderr)
+        kind = "" if isinstance(error, InterruptedRunError) else "error: "
+        print(f"evospace: {kind}{error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("evospace: interrupted; finished rounds are kept, go on with --resume", file=sys.stderr)
+        print("evospace: interrupted at once; what was stored before is kept, go on with --resume", file=sys.stderr)
         return 130
 
 
 def _search(args: Sequence[str]) -> int:
     path, rest = _take_config(args)
+    path = path or _stored_config(rest)
     default = load_config(path) if path else SearchConfig()
     config = tyro.cli(SearchConfig, args=rest, default=default, prog="evospace search", description=SEARCH_HELP)
     config.check_required()
@@ -56,6 +59,14 @@ def _search(args: Sequence[str]) -> int:
 
     search(config)
     return 0
+
+
+def _stored_config(args: Sequence[str]) -> Path | None:
+    """The settings of the run that `--resume` goes on with, so that they need not be given again."""
+    outs = [value for flag, value in pairwise(args) if flag == "--out"]
+    outs += [arg.partition("=")[2] for arg in args if arg.startswith("--out=")]
+    path = Path(outs[-1]) / "config.yaml" if outs and "--resume" in args else None
+    return path if path and path.is_file() else None
 
 
 def _take_config(args: Sequence[str]) -> tuple[Path | None, list[str]]:

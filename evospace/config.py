@@ -69,7 +69,7 @@ class SearchConfig:
     workers: int = 0
     """Loader processes for data too large for memory."""
     resume: bool = False
-    """Go on in the run directory --out from the last finished round."""
+    """Go on in the run directory --out exactly where it stopped; its settings need not be given again."""
     debug: bool = False
     """Show tracebacks."""
 

@@ -36,7 +36,7 @@ class DiskError(EvospaceError):
     """A file cannot be written; what stood there before is intact."""
 
 
-class Interrupted(EvospaceError):
+class InterruptedRunError(EvospaceError):
     """A signal ended the run between two steps; everything up to there is stored."""
 
     def __init__(self, text: str, exit_code: int) -> None:

@@ -22,9 +22,10 @@ from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
 from evospace.result import FrontMember, SearchResult
-from evospace.runs.files import write_json
+from evospace.runs.files import write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
+from evospace.runs.signals import Signals
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton, make_skeleton
 from evospace.strategies.queues import default_rounds, require_reachable, shuffled
@@ -43,7 +44,23 @@ def search(config: SearchConfig | None = None, **settings: Any) -> SearchResult:
 
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
-    return prepare(replace(config or SearchConfig(), **settings)).run()
+    config = replace(config or SearchConfig(), **settings)
+    return (_finished(config) if config.resume else None) or prepare(config).run()
+
+
+def _finished(config: SearchConfig) -> SearchResult | None:
+    """The result of a run that has nothing left to do; the data are not even opened."""
+    run = RunDirectory(Path(config.out))
+    if not (run.path / "config.yaml").exists():
+        return None
+    run.check_settings(config)
+    kinds = load_ops_file(Path(config.ops)) if config.ops else ()
+    planned = default_rounds(len(pool_with(config.pool, kinds)), config.candidates)
+    front = run.finished_front(min(config.max_rounds or planned, planned))
+    if front is None:
+        return None
+    console().print(front_table(front.members, f"{run.path} is finished; its Pareto front"))
+    return SearchResult(run=run.path, front=_members(run, front))
 
 
 def prepare(config: SearchConfig) -> "Experiment":
@@ -103,9 +120,10 @@ class Experiment:
     """The user's own operation kinds in the pool."""
 
     @property
-    def fingerprint(self) -> str:
+    def contents(self) -> dict[str, str]:
         """Tells whether a resumed run has the same data and the same source of the user's operations."""
-        return "+".join([self.data.fingerprint, *sorted({str(KINDS[kind].source_sha256) for kind in self.kinds})])
+        sources = {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in self.kinds}
+        return {**self.data.contents, **sources}
 
     @property
     def settings(self) -> EvolutionSettings:
@@ -122,30 +140,40 @@ class Experiment:
 
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""
-        self.directory.open(self.config, self.fingerprint)
-        states = self.directory.database.states()
-        state = states[-1] if states else first_state(shuffled(self.problem.full, self.config.seed))
-        screen, rounds = console(), self.settings.stop_after
-        progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
-        with progress, SummaryWriter(self.directory.path / "tensorboard") as board:
-            self._announce(progress, rounds)
-            lab = SupernetLab(
-                config=self.config,
-                problem=self.problem,
-                skeleton=self.skeleton,
-                splits=hold_out(self.data, self.config.seed),
-                device=self.device,
-                run=self.directory,
-                progress=progress,
-                board=board,
-            )
-            for result in evolve(self.problem, self.settings, lab, state):
-                self._finish_round(lab, result)
-        states = self.directory.database.states()
-        self._publish(states)
-        screen.print(front_table(states[-1].front, f"Pareto front of {self.directory.path}"))
+        self.directory.open(self.config, self.contents)
+        devices = [torch.cuda.current_device()] if self.device == "cuda" else []
+        with Signals() as signals, torch.random.fork_rng(devices=devices):
+            screen = console()
+            if recovered := self.directory.recover_database():
+                screen.print(recovered, soft_wrap=True)
+            states = self.directory.database.states()
+            state = states[-1] if states else first_state(shuffled(self.problem.full, self.config.seed))
+            rounds = self.settings.stop_after
+            progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
+            with progress, writing(self.directory.path / "tensorboard"), self._board(state.round) as board:
+                self._announce(progress, rounds)
+                lab = SupernetLab(
+                    config=self.config,
+                    problem=self.problem,
+                    skeleton=self.skeleton,
+                    splits=hold_out(self.data, self.config.seed),
+                    device=self.device,
+                    run=self.directory,
+                    progress=progress,
+                    board=board,
+                    signals=signals,
+                )
+                for result in evolve(self.problem, self.settings, lab, state):
+                    self._finish_round(lab, result)
+            states = self.directory.database.states()
+            front = self._publish(states)
+        screen.print(front_table(front.members, f"Pareto front of {self.directory.path}"))
         screen.print("wrote " + ", ".join(map(str, self.directory.contents())), soft_wrap=True)
-        return SearchResult(run=self.directory.path, front=self._members(states[-1]))
+        return SearchResult(run=self.directory.path, front=_members(self.directory, front))
+
+    def _board(self, done: int) -> SummaryWriter:
+        """TensorBoard's writer; what an ended run had drawn beyond its last finished round is drawn again."""
+        return SummaryWriter(self.directory.path / "tensorboard", purge_step=done * self.config.epochs + 1)
 
     def _announce(self, progress: Progress, rounds: int) -> None:
         full, skeleton = self.problem.full, self.skeleton
@@ -168,18 +196,21 @@ class Experiment:
             front=len(front),
             best=front[-1].accuracy,
         )
+        if result.failed:
+            lab.progress.line(f"warning: {len(result.failed)} not scored (the first: {result.failed[0][1]})")
         lab.save(number, front)
         self.directory.database.add(result)
         self._publish(self.directory.database.states())
         lab.board.add_scalar("round/hypervolume", result.hypervolume, number)
-        s = result.summary
+        lab.checkpoints.clear()
+        s = self.directory.database.summaries()[-1]
         lab.progress.line(
             f"round {number} done: front of {len(front)}, best {100 * s['best']:.2f} %,"
             f" hypervolume {result.hypervolume:.4f}, pruned {s['pruned']} of {s['active']},"
             f" train {s['train_seconds']:.1f} s, score {s['score_seconds']:.1f} s"
         )
 
-    def _publish(self, states: Sequence[EvolutionState]) -> None:
+    def _publish(self, states: Sequence[EvolutionState]) -> Front:
         """Write `front.json` and the pictures, all from what the database holds."""
         run, problem = self.directory, self.problem
         front = Front(
@@ -194,21 +225,24 @@ class Experiment:
         draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
         names, blocks = problem.full.candidates[0], len(problem.full.candidates)
         draw_space(run.path / "space.png", run.database.ledger(), names, blocks)
+        return front
 
-    def _members(self, state: EvolutionState) -> tuple[FrontMember, ...]:
-        return tuple(
-            FrontMember(
-                architecture=e.architecture,
-                accuracy=e.accuracy,
-                macs=e.macs,
-                params=e.params,
-                round=e.round,
-                skeleton=self.skeleton,
-                classes=self.problem.classes,
-                weights=self.directory.member(state.round, i),
-            )
-            for i, e in enumerate(state.front)
+
+def _members(run: RunDirectory, front: Front) -> tuple[FrontMember, ...]:
+    last = run.database.states()[-1].round
+    return tuple(
+        FrontMember(
+            architecture=e.architecture,
+            accuracy=e.accuracy,
+            macs=e.macs,
+            params=e.params,
+            round=e.round,
+            skeleton=front.skeleton,
+            classes=front.classes,
+            weights=run.member(last, i),
         )
+        for i, e in enumerate(front.members)
+    )
 
 
 def _device(name: str) -> str:

@@ -1,24 +1,27 @@
 """Trains supernets and scores with them, for the strategy: `evospace.strategies.space_evolution.Lab`."""
 
+import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
 from evospace.data import SearchSplits
+from evospace.errors import EvospaceError, UsageError
 from evospace.estimation.evaluation import Evaluation
-from evospace.estimation.shared_weights import SharedWeights
+from evospace.estimation.shared_weights import SharedWeights, out_of_memory
 from evospace.report.progress import Progress
-from evospace.runs.files import replace_file
+from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
+from evospace.runs.signals import Signals
 from evospace.seeding import derive
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -26,14 +29,20 @@ from evospace.space.skeleton import Skeleton
 from evospace.strategies.space_evolution import Problem
 from evospace.supernet.fitness import PruneRule
 from evospace.supernet.supernet import SuperNet
+from evospace.training.snapshot import Snapshot, TrainState, take
 from evospace.training.supernet_trainer import (
     EpochReport,
+    Progressed,
     RoundTrainer,
     TrainSettings,
-    TrainState,
     inherit_weights,
     initialised_supernet,
 )
+
+SAVE_SECONDS = 60.0
+"""A crash costs at most about this much training; what is stored when does not change the result."""
+SCORES_SECONDS = 1.0
+"""Scores are stored about this often, not one by one: every commit waits for the disk."""
 
 
 @dataclass(kw_only=True)
@@ -45,21 +54,20 @@ class SupernetRound:
     fitness: Mapping[tuple[int, str], float]
     pruned: Sequence[tuple[int, str, int]]
     estimator: SharedWeights
-    progress: Progress
     summary: dict[str, Any]
+    scores: Callable[[Sequence[Architecture]], list[float | str]]
 
-    def score(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Accuracy under the shared weights."""
-        start = time.monotonic()
-        total = len(architectures)
-        scores = self.estimator.accuracies(architectures, lambda done: self.progress.scored(done, total))
-        self.summary["score_seconds"] = round_to_hundredths(time.monotonic() - start)
-        return scores
+    def score(self, architectures: Sequence[Architecture]) -> list[float | str]:
+        """Accuracy under the shared weights, or why there is none."""
+        return self.scores(architectures)
 
 
 @dataclass(kw_only=True)
 class SupernetLab:
-    """Trains supernets and scores with them: `evospace.strategies.space_evolution.Lab`."""
+    """Trains supernets and scores with them: `evospace.strategies.space_evolution.Lab`.
+
+    What it does is stored as it goes on, so that a run that was ended at any moment goes on from there.
+    """
 
     config: SearchConfig
     problem: Problem
@@ -69,37 +77,101 @@ class SupernetLab:
     run: RunDirectory
     progress: Progress
     board: SummaryWriter
+    signals: Signals
     last: SupernetRound | None = field(default=None)
+    _saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoints(self) -> TrainingCheckpoints:
+        """Of the round under way."""
+        return TrainingCheckpoints(self.run.path / "checkpoints", self.progress.line)
 
     def train(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> SupernetRound:
-        """One round's supernet: fresh or inheriting, trained, pruned."""
+        """One round's supernet: fresh or inheriting, trained, pruned; or what is left of that."""
         self.progress.start_round(round)
-        start = time.monotonic()
-        supernet = self._supernet(round, space)
-        trainer = self._trainer(round, locked)
-        state = trainer.run(trainer.start(supernet, space))
+        trainer = self._trainer(round, space, locked)
+        with self._timed(round, "train"):
+            state = self._trained(trainer)
         probabilities = state.fitness.probabilities(state.space)
+        estimator = self._estimator(state.supernet, round)
         self.last = SupernetRound(
             space=state.space,
             probabilities=probabilities,
             fitness=_alphas(state),
             pruned=state.pruned,
-            estimator=self._estimator(state.supernet, round),
-            progress=self.progress,
+            estimator=estimator,
+            scores=partial(self._scores, round, estimator),
             summary={
                 "active": sum(map(len, space.candidates)),
                 "pruned": len(state.pruned),
                 "expected_cost": self.problem.table.expected(state.space, probabilities),
-                "train_seconds": round_to_hundredths(time.monotonic() - start),
             },
         )
         return self.last
+
+    def _trained(self, trainer: RoundTrainer) -> TrainState:
+        saved = self.checkpoints.newest(trainer.round)
+        now, good = unpacked(*saved) if saved else (None, None)
+        try:
+            state = trainer.run(now, good)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise UsageError(
+                f"out of memory in round {trainer.round} at --batch-size {self.batch_size}; begin again with a smaller"
+                " --batch-size or fewer --candidates"
+            ) from error
+        if now is None or now.meta["position"]["epoch"] < self.config.epochs:
+            self._save(trainer.round, Progressed(state=state, good=None))
+        return state
+
+    def _save(self, round: int, progressed: Progressed) -> None:
+        self.checkpoints.save(*packed(round, progressed))
+        self._saved = time.monotonic()
+
+    def _after_step(self, round: int, progressed: Progressed) -> None:
+        if self.signals.take_save() or time.monotonic() - self._saved > SAVE_SECONDS:
+            self._save(round, progressed)
+        position = progressed.state.position
+        self._check_signals(f"round {round}, epoch {position.epoch + 1}, step {position.step}")
+
+    def _check_signals(self, where: str) -> None:
+        self.signals.check(where, f"evospace search --out {shlex.quote(str(self.run.path))} --resume")
+
+    @contextmanager
+    def _timed(self, round: int, phase: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            with suppress(EvospaceError):  # where the disk is full, that is told already
+                self.run.database.add_seconds(round, phase, time.monotonic() - start)
+
+    def _scores(self, round: int, estimator: SharedWeights, architectures: Sequence[Architecture]) -> list[float | str]:
+        """Score in order, going on after what is stored already."""
+        scores = [
+            s for (known, s), a in zip(self.run.database.scores(round), architectures, strict=False) if known == a
+        ]
+        stored, saved = len(scores), time.monotonic()
+        with self._timed(round, "score"):
+            for position in range(len(scores), len(architectures)):
+                torch.manual_seed(derive(self.config.seed, "score", round, position))
+                scores.append(estimator.score(architectures[position]))
+                done = position + 1
+                self.progress.scored(done, len(architectures))
+                ended = done == len(architectures) or self.signals.take_save()
+                if ended or time.monotonic() - saved > SCORES_SECONDS:
+                    new = list(zip(architectures[stored:done], scores[stored:], strict=True))
+                    self.run.database.add_scores(round, stored, new)
+                    stored, saved = done, time.monotonic()
+                    self._check_signals(f"round {round}, scoring {done} of {len(architectures)}")
+        return scores
 
     def _supernet(self, round: int, space: SearchSpace) -> SuperNet:
         make = partial(SuperNet, self.skeleton, space, self.problem.classes)
         supernet = initialised_supernet(make, self.config.seed, round, self.device)
         if self.config.weights == "inherit" and round > 1:
-            inherit_weights(supernet, load_file(self.run.checkpoint(round - 1)))
+            inherit_weights(supernet, load_checkpoint(self.run.checkpoint(round - 1))[0])
         return supernet
 
     @property
@@ -107,12 +179,14 @@ class SupernetLab:
         """Never above the number of training images."""
         return min(self.config.batch_size, len(self.splits.train))
 
-    def _trainer(self, round: int, locked: frozenset[tuple[int, str]]) -> RoundTrainer:
+    def _trainer(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> RoundTrainer:
         config = self.config
         return RoundTrainer(
             settings=TrainSettings(
                 epochs=config.epochs, batch_size=self.batch_size, lr=config.lr, train_gates=config.train_gates
             ),
+            make=partial(self._supernet, round, space),
+            space=space,
             train=self.splits.train,
             fitness_split=self.splits.fitness,
             table=self.problem.table,
@@ -122,6 +196,8 @@ class SupernetLab:
             seed=config.seed,
             round=round,
             on_epoch=partial(self._epoch, round),
+            on_step=partial(self._after_step, round),
+            on_data_error=partial(self._save, round),
         )
 
     def _estimator(self, supernet: SuperNet, round: int) -> SharedWeights:
@@ -153,22 +229,30 @@ class SupernetLab:
         """Keep the round's supernet, and each front architecture's weights with BatchNorm calibrated for it."""
         assert self.last is not None
         estimator = self.last.estimator
-        _save(self.run.checkpoint(round), estimator.supernet.state_dict())
+        save_checkpoint(self.run.checkpoint(round), estimator.supernet.weights(), {"round": round})
         for i, e in enumerate(front):
             estimator.supernet.calibrate(e.architecture, (images for images, _ in estimator.calibration))
-            _save(self.run.member(round, i), estimator.supernet.extract(e.architecture).state_dict())
+            state = estimator.supernet.extract(e.architecture).state_dict()
+            save_checkpoint(self.run.member(round, i), state, {"round": round, "accuracy": e.accuracy})
 
 
-def _save(path: Path, state: Mapping[str, Tensor]) -> None:
-    tensors = {key: value.contiguous().cpu() for key, value in state.items()}
-    replace_file(path, lambda temporary: save_file(tensors, temporary))
+def packed(round: int, progressed: Progressed) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and values of a training checkpoint: the state now, and the last good one within an epoch."""
+    now, good = take(progressed.state), progressed.good
+    tensors = {f"now/{key}": value for key, value in now.tensors.items()}
+    tensors |= {f"good/{key}": value for key, value in good.tensors.items()} if good else {}
+    return tensors, {"round": round, "now": now.meta, "good": good.meta if good else None}
+
+
+def unpacked(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> tuple[Snapshot, Snapshot | None]:
+    """The inverse of `packed`."""
+    now, good = (
+        Snapshot(tensors={k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)}, meta=meta[p[:-1]] or {})
+        for p in ("now/", "good/")
+    )
+    return now, good if meta["good"] else None
 
 
 def _alphas(state: TrainState) -> dict[tuple[int, str], float]:
     alpha = state.fitness.alpha.detach().cpu()
     return {pair: float(alpha[i]) for pair, i in state.fitness.index.items()}
-
-
-def round_to_hundredths(seconds: float) -> float:
-    """Seconds as they are stored."""
-    return float(f"{seconds:.2f}")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import nn
 
+from evospace.runs.checkpoints import load_checkpoint
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import Skeleton
 from evospace.supernet.network import Network
@@ -29,7 +29,7 @@ class FrontMember:
         """A plain `nn.Module`, freshly initialised, or with the weights it had in the supernet."""
         network = Network(self.skeleton, self.architecture, self.classes)
         if supernet_weights:
-            network.load_state_dict(load_file(self.weights))
+            network.load_state_dict(load_checkpoint(self.weights)[0])
         return network
 
 

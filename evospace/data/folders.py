@@ -1,11 +1,12 @@
 """Folders of images: `train/` with `val/` or `test/`, or one folder, each with a folder per class."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from evospace.data.image_data import ImageData, fingerprint, in_memory_splits
+from evospace.data.image_data import ImageData, in_memory_splits
 from evospace.data.images import SUFFIXES, decode_all, sample_format
 from evospace.data.loaded import LoadedSplit, Sample
 from evospace.data.splits import Augmentation, Split
@@ -111,7 +112,7 @@ def load_folder(root: Path, *, name: str, image_size: int | None, seed: int, dev
         image_channels=channels,
         train=train,
         test=test,
-        fingerprint=_fingerprint(samples, channels, size),
+        contents=_contents(samples, channels, size),
     )
 
 
@@ -126,9 +127,14 @@ def _in_memory(samples: FolderSamples, channels: int, size: int, device: str, wo
     return in_memory_splits(train, test, Augmentation(pad=max(1, size // 8), flip=True), device)
 
 
-def _fingerprint(samples: FolderSamples, channels: int, size: int) -> str:
-    files = [
-        [(path.relative_to(samples.root).as_posix(), path.stat().st_size, label) for path, label in part]
-        for part in (samples.train, samples.test)
-    ]
-    return fingerprint([size, channels, samples.classes, files])
+def _contents(samples: FolderSamples, channels: int, size: int) -> dict[str, str]:
+    """What the folder holds, by split and class; file names and sizes stand for the bytes."""
+    parts = {"image size": str(size), "channels": str(channels)}
+    for split, part in (("train", samples.train), ("test", samples.test)):
+        files: dict[int, list[tuple[str, int]]] = {}
+        for path, label in part:
+            files.setdefault(label, []).append((str(path.relative_to(samples.root)), path.stat().st_size))
+        for label, listed in files.items():
+            digest = hashlib.sha256(repr(listed).encode("utf-8", "backslashreplace")).hexdigest()
+            parts[f"{split} {samples.classes[label]!r}"] = f"{len(listed)} files, sha256 {digest[:16]}"
+    return parts

@@ -1,7 +1,7 @@
 """A data set as the search sees it, and the split of its training images for a search."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +16,8 @@ from evospace.seeding import torch_generator
 class ImageData:
     """A labelled image data set.
 
-    `fingerprint` is a sha256 of image size, labels, classes and image bytes; for folders, file names and
-    sizes stand for the bytes.
+    `contents` says, part by part, what the data are, so that a resumed run can tell what has changed: sizes, and a
+    sha256 per split (of a folder: per class, where file names and sizes stand for the bytes).
     """
 
     name: str
@@ -26,7 +26,7 @@ class ImageData:
     image_channels: int
     train: Split
     test: Split
-    fingerprint: str
+    contents: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +86,9 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(means), tuple(stds)
 
 
-def fingerprint(header: Sequence[object], *tensors: Tensor) -> str:
-    """sha256, in hex, of a header and of the shapes and bytes of CPU tensors."""
-    digest = hashlib.sha256(repr(list(header)).encode())
+def fingerprint(*tensors: Tensor) -> str:
+    """sha256, in hex, of the shapes and bytes of CPU tensors."""
+    digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(repr(tuple(tensor.shape)).encode())
         digest.update(tensor.contiguous().numpy().data)

@@ -1,5 +1,6 @@
 """A split whose images stay on disk and are decoded while an epoch runs."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ Sample = tuple[Path, int]
 """An image file and its label."""
 
 RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RESTARTS = 3
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
 
@@ -77,20 +79,46 @@ class LoadedSplit:
         """Number of images."""
         return len(self.samples)
 
-    def epoch(self, batch_size: int, *, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
+    def epoch(
+        self, batch_size: int, *, seed: int | None = None, drop_last: bool = False, start: int = 0
+    ) -> Iterator[Batch]:
         """Yield every image once (see `Split.epoch`); `drop_last` leaves out a last, smaller batch.
+
+        A worker process that dies (the system takes those that use too much memory) is replaced, at most `RESTARTS`
+        times an epoch; no batch is lost or changed by it.
 
         Raises:
             UsageError: `batch_size` is below 1.
-            DataError: an image cannot be read; the text names its file.
+            DataError: an image cannot be read (the text names its file), or workers keep dying.
         """
         mean, std = (GREY_MEAN, GREY_STD) if self.channels == 1 else (RGB_MEAN, RGB_STD)
-        try:
-            for images, labels in self._loader(batch_size, seed, drop_last):
-                images, labels = (t.to(self.device, non_blocking=True) for t in (images, labels))
-                yield normalised(images, mean, std), labels
-        except DataError as error:  # from a worker it comes wrapped in the text of a traceback
-            raise DataError(str(error).rsplit("DataError: ", 1)[-1].strip()) from None
+        batches = [b.tolist() for b in order_batches(epoch_order(len(self), seed), batch_size, drop_last, start)]
+        for images, labels in self._decoded(batches, seed):
+            images, labels = (t.to(self.device, non_blocking=True) for t in (images, labels))
+            yield normalised(images, mean, std), labels
+
+    def _decoded(self, batches: list[list[int]], seed: int | None) -> Iterator[Batch]:
+        """Batches of decoded images, across the deaths of workers."""
+        done = 0
+        for _ in range(RESTARTS + 1):
+            loader = iter(self._loader(batches[done:], seed))
+            while True:
+                try:
+                    batch = next(loader)
+                except StopIteration:
+                    return
+                except DataError as error:  # from a worker it comes wrapped in the text of a traceback
+                    raise DataError(str(error).rsplit("DataError: ", 1)[-1].strip()) from None
+                except RuntimeError as error:
+                    if "DataLoader worker" not in str(error):
+                        raise
+                    break
+                yield batch
+                done += 1
+        raise DataError(
+            f"worker processes that decode images died {RESTARTS + 1} times (often for lack of memory); give fewer"
+            " --workers, or 0"
+        )
 
     def subset(self, indices: Tensor | Sequence[int]) -> "LoadedSplit":
         """The images at `indices` (int64 K), in that order."""
@@ -111,13 +139,19 @@ class LoadedSplit:
             device=self.device,
         )
 
-    def _loader(self, batch_size: int, seed: int | None, drop_last: bool) -> DataLoader[tuple[Tensor, int]]:
-        order = epoch_order(len(self), seed)
-        batches = [batch.tolist() for batch in order_batches(order, batch_size, drop_last)]
+    def _loader(self, batches: list[list[int]], seed: int | None) -> DataLoader[tuple[Tensor, int]]:
         return DataLoader(
             _Decoder(self.samples, self.channels, self.image_size, seed if self.augmented else None),
             batch_sampler=batches,
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             generator=torch_generator(seed or 0, "workers"),
+            worker_init_fn=_leave_signals_to_the_parent,
         )
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal, and handlers are inherited: the parent alone is to act on them."""
+    for name, handler in (("SIGINT", signal.SIG_IGN), ("SIGUSR1", signal.SIG_IGN), ("SIGTERM", signal.SIG_DFL)):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handler)

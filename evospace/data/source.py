@@ -73,7 +73,14 @@ def _from_arrays(name: str, arrays: Arrays, image_size: int | None, device: str)
         image_channels=train[0].shape[1],
         train=train_split,
         test=test_split,
-        fingerprint=fingerprint([size, arrays.classes], *train, *test),
+        contents={
+            "image size": str(size),
+            "classes": str(len(arrays.classes)),
+            **{
+                f"{part} images": f"{len(images)}, sha256 {fingerprint(images, labels)[:16]}"
+                for part, (images, labels) in (("train", train), ("test", test))
+            },
+        },
     )
 
 

@@ -22,8 +22,13 @@ class Split(Protocol):
         """Number of images."""
         ...
 
-    def epoch(self, batch_size: int, *, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
-        """Yield every image once: shuffled and augmented by `seed`, or in order and plain for None."""
+    def epoch(
+        self, batch_size: int, *, seed: int | None = None, drop_last: bool = False, start: int = 0
+    ) -> Iterator[Batch]:
+        """Yield every image once: shuffled and augmented by `seed`, or in order and plain for None.
+
+        The first `start` batches are left out, the others stay as they were.
+        """
         ...
 
     def subset(self, indices: Tensor | Sequence[int]) -> Self:
@@ -82,7 +87,9 @@ class InMemorySplit:
         """Number of images."""
         return len(self.labels)
 
-    def epoch(self, batch_size: int, *, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
+    def epoch(
+        self, batch_size: int, *, seed: int | None = None, drop_last: bool = False, start: int = 0
+    ) -> Iterator[Batch]:
         """Yield every image once (see `Split.epoch`); `drop_last` leaves out a last, smaller batch.
 
         Raises:
@@ -91,7 +98,7 @@ class InMemorySplit:
         change = self.augmentation if seed is not None else None
         draws = None if seed is None or change is None else _draws(len(self), change, seed).to(self.device)
         order = epoch_order(len(self), seed).to(self.device)
-        for chosen in order_batches(order, batch_size, drop_last):
+        for chosen in order_batches(order, batch_size, drop_last, start):
             images = self.images[chosen]
             if change is not None and draws is not None:
                 images = _crop_and_flip(images, draws[chosen], change.pad)
@@ -137,11 +144,11 @@ def epoch_order(count: int, seed: int | None) -> Tensor:
     return torch.randperm(count, generator=torch_generator(seed, "order"))
 
 
-def order_batches(order: Tensor, batch_size: int, drop_last: bool) -> Iterator[Tensor]:
-    """Cut `order` (int64 N) into batches; raise `UsageError` for a batch size below 1."""
+def order_batches(order: Tensor, batch_size: int, drop_last: bool, start: int = 0) -> Iterator[Tensor]:
+    """Cut `order` (int64 N) into batches less the first `start`; raises `UsageError` for a size below 1."""
     if batch_size < 1:
         raise UsageError(f"batch size {batch_size} is not possible; give 1 or more")
-    for batch in torch.split(order, batch_size) if len(order) else ():
+    for batch in torch.split(order, batch_size)[start:] if len(order) else ():
         if len(batch) == batch_size or not drop_last:
             yield batch
 

@@ -1,6 +1,6 @@
 """Scores architectures with the supernet's weights (docs/method.md, section 4)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,25 +23,33 @@ class SharedWeights:
     scoring: Split
     """Read anew for every architecture, so that a large set need not fit in memory."""
 
-    def accuracies(
-        self, architectures: Sequence[Architecture], on_scored: Callable[[int], None] = lambda done: None
-    ) -> list[float]:
-        """Fraction of the scoring images that each architecture gets right, in order."""
-        scores = []
-        for done, architecture in enumerate(architectures, start=1):
+    def score(self, architecture: Architecture) -> float | str:
+        """Fraction of the scoring images that the architecture gets right, or the reason why there is none."""
+        try:
             self.supernet.calibrate(architecture, (images for images, _ in self.calibration))
-            scores.append(accuracy(self.supernet, architecture, self.scoring.epoch(SCORING_BATCH)))
-            on_scored(done)
-        return scores
+            return accuracy(self.supernet, architecture, self.scoring.epoch(SCORING_BATCH))
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return "out of memory"
 
 
-def accuracy(supernet: SuperNet, architecture: Architecture, batches: Iterable[Batch]) -> float:
-    """Accuracy of one calibrated architecture."""
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is used up; on the CPU, PyTorch has no class of its own for it."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
+
+
+def accuracy(supernet: SuperNet, architecture: Architecture, batches: Iterable[Batch]) -> float | str:
+    """Accuracy of one calibrated architecture, or `not finite` where a logit is no number."""
     route = route_of(architecture)
     supernet.eval()
     hits = total = 0
     with torch.no_grad():
         for images, labels in batches:
-            hits += int((supernet(images, route).argmax(1) == labels).sum())
+            logits = supernet(images, route)
+            if not bool(logits.isfinite().all()):
+                return "not finite"
+            hits += int((logits.argmax(1) == labels).sum())
             total += len(labels)
     return hits / total

@@ -34,7 +34,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises `DataError` for a missing, foreign or damaged file. Nothing in it is executed: the format holds no code.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
         meta = header["meta"]
@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise ValueError("its checksum does not fit its content")
     except KeyError as error:
         raise DataError(f"{path}: not a checkpoint of EvoSpace") from error
-    except (OSError, ValueError, TypeError, RecursionError, safetensors.SafetensorError) as error:  # type: ignore[attr-defined]
+    except (OSError, ValueError, TypeError, RecursionError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: damaged or not a checkpoint ({_line(error)})") from error
     return tensors, meta
 

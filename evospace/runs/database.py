@@ -2,83 +2,201 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError
+from evospace.errors import DataError, DiskError
+from evospace.runs.files import replace_file
+from evospace.space.architecture import Architecture
 from evospace.strategies.ledger import LedgerRow
 from evospace.strategies.space_evolution import EvolutionState, RoundResult
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS rounds (round INTEGER PRIMARY KEY, state TEXT NOT NULL, summary TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS ledger (round INTEGER NOT NULL, block INTEGER NOT NULL, operation TEXT NOT NULL,
-  row TEXT NOT NULL, PRIMARY KEY (round, block, operation, row));
-CREATE TABLE IF NOT EXISTS evaluations (round INTEGER NOT NULL, position INTEGER NOT NULL,
-  architecture TEXT NOT NULL, macs INTEGER NOT NULL, params INTEGER NOT NULL, accuracy REAL NOT NULL,
-  found INTEGER NOT NULL, PRIMARY KEY (round, position));
-"""
+FORMAT = 2
+_TABLES = {
+    "rounds": "round INTEGER PRIMARY KEY, state TEXT NOT NULL, summary TEXT NOT NULL, evaluations INTEGER NOT NULL,"
+    " ledger INTEGER NOT NULL",
+    "ledger": "round INTEGER NOT NULL, block INTEGER NOT NULL, operation TEXT NOT NULL, row TEXT NOT NULL",
+    "evaluations": "round INTEGER NOT NULL, position INTEGER NOT NULL, architecture TEXT NOT NULL, macs INTEGER,"
+    " params INTEGER, accuracy REAL, found INTEGER, failure TEXT",
+    "scores": "round INTEGER NOT NULL, position INTEGER NOT NULL, architecture TEXT NOT NULL, accuracy REAL,"
+    " failure TEXT",
+}
+"""`scores` holds what a round under way has scored so far; it becomes `evaluations` when the round ends. Every row
+ends with a checksum over its other values."""
+_TIMINGS = "CREATE TABLE IF NOT EXISTS timings (round INTEGER, phase TEXT, seconds REAL, PRIMARY KEY (round, phase))"
+_WIDTH = {"rounds": 5, "ledger": 4, "evaluations": 8, "scores": 5}
+
+
+def checksum(row: Sequence[Any]) -> int:
+    """CRC-32 of a row's values: every single flipped bit changes it."""
+    return zlib.crc32(json.dumps(list(row)).encode())
 
 
 class RunDatabase:
-    """A round is stored whole, in one transaction, or not at all."""
+    """A round is stored whole, in one transaction, or not at all. Seconds are apart: they alone differ between runs."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def previous(self) -> Path:
+        """A copy made at the end of every round, used where the database itself turns out to be damaged."""
+        return self._path.with_name("run-previous.db")
+
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=30)
+    def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        if not write and not self._path.exists():
+            raise DataError(f"{self._path}: is missing")
         try:
-            with connection:
-                connection.executescript(_SCHEMA)
-                yield connection
+            mode = "rwc" if write else "ro"
+            connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode={mode}", uri=True, timeout=60)
+            try:
+                with connection:
+                    yield connection
+            finally:
+                connection.close()
+        except sqlite3.OperationalError as error:
+            if "full" not in str(error) and "disk I/O" not in str(error):
+                raise DataError(f"{self._path}: cannot be read or written ({error})") from error
+            raise DiskError(
+                f"cannot write {self._path}: {error}; every finished round is intact: free some space and go on with"
+                " --resume"
+            ) from error
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{self._path}: cannot be read or written ({error})") from error
-        finally:
-            connection.close()
+            raise DataError(f"{self._path}: damaged, or no run database ({error})") from error
+
+    def create(self) -> None:
+        """Make an empty database where there is none."""
+        if self._path.exists():
+            return
+        with self._open(write=True) as db:
+            for name, columns in _TABLES.items():
+                db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}, checksum INTEGER NOT NULL)")
+            db.execute("CREATE INDEX IF NOT EXISTS evaluations_of_round ON evaluations (round, position)")
+            db.execute(_TIMINGS)
+            db.execute(f"PRAGMA user_version = {FORMAT}")
 
     def add(self, result: RoundResult) -> None:
         """Store a finished round."""
         number = result.state.round
-        with self._open() as db:
-            db.executemany(
-                "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (number, i, json.dumps(e.architecture.to_json()), e.macs, e.params, e.accuracy, e.round)
-                    for i, e in enumerate(result.evaluations)
-                ],
-            )
-            db.executemany(
-                "INSERT INTO ledger VALUES (?, ?, ?, ?)",
-                [(number, r.block, r.operation, json.dumps(r.to_json())) for r in result.ledger],
-            )
+        with self._open(write=True) as db:
+            _insert(db, "evaluations", _evaluation_rows(result))
+            ledger = [(number, r.block, r.operation, json.dumps(r.to_json())) for r in result.ledger]
+            _insert(db, "ledger", ledger)
             state, summary = json.dumps(result.state.to_json()), json.dumps(result.summary)
-            db.execute("INSERT INTO rounds VALUES (?, ?, ?)", (number, state, summary))
+            count = len(result.evaluations) + len(result.failed)
+            _insert(db, "rounds", [(number, state, summary, count, len(ledger))])
+            db.execute("DELETE FROM scores")
+        self._copy_to_previous()
+
+    def _copy_to_previous(self) -> None:
+        def copy(temporary: Path) -> None:
+            target = sqlite3.connect(temporary)
+            try:
+                with self._open() as db:
+                    db.backup(target)
+            except sqlite3.OperationalError as error:
+                raise OSError(str(error)) from error
+            finally:
+                target.close()
+
+        replace_file(self.previous, copy, self._path.stat().st_size)
+
+    def add_scores(self, round: int, first: int, scores: Sequence[tuple[Architecture, float | str]]) -> None:
+        """Store what was scored of a round under way, from position `first` on."""
+        rows = [
+            (round, first + i, json.dumps(a.to_json()), *((None, s) if isinstance(s, str) else (s, None)))
+            for i, (a, s) in enumerate(scores)
+        ]
+        with self._open(write=True) as db:
+            db.execute("DELETE FROM scores WHERE round != ? OR position >= ?", (round, first))
+            _insert(db, "scores", rows)
+
+    def scores(self, round: int) -> list[tuple[Architecture, float | str]]:
+        """What was scored of a round under way, in order."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT architecture, accuracy, failure FROM scores WHERE round = ? ORDER BY position", (round,)
+            ).fetchall()
+        return [
+            (Architecture.from_json(json.loads(text)), accuracy if failure is None else failure)
+            for text, accuracy, failure in rows
+        ]
+
+    def add_seconds(self, round: int, phase: str, seconds: float) -> None:
+        """Add to the time spent on `train` or `score` in a round; a resumed run adds to what it had spent before."""
+        with self._open(write=True) as db:
+            db.execute(
+                "INSERT INTO timings VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seconds = seconds + excluded.seconds",
+                (round, phase, seconds),
+            )
 
     def states(self) -> list[EvolutionState]:
         """The state after each finished round, in order."""
-        with self._open() as db:
-            rows = db.execute("SELECT state FROM rounds ORDER BY round").fetchall()
-        return [EvolutionState.from_json(json.loads(text)) for (text,) in rows]
+        return [EvolutionState.from_json(json.loads(text)) for (text,) in self._all("SELECT state FROM rounds")]
 
     def summaries(self) -> list[dict[str, Any]]:
-        """The summary of each finished round, in order."""
-        with self._open() as db:
-            rows = db.execute("SELECT summary FROM rounds ORDER BY round").fetchall()
-        return [json.loads(text) for (text,) in rows]
+        """The summary of each finished round, in order, with the seconds it took."""
+        summaries = [json.loads(text) for (text,) in self._all("SELECT summary FROM rounds")]
+        seconds = {(r, phase): s for r, phase, s in self._all("SELECT round, phase, seconds FROM timings")}
+        for s in summaries:
+            s.update({f"{phase}_seconds": seconds.get((s["round"], phase), 0.0) for phase in ("train", "score")})
+        return summaries
 
     def ledger(self) -> list[LedgerRow]:
         """Every row, by round and block."""
-        with self._open() as db:
-            rows = db.execute("SELECT row FROM ledger ORDER BY round, block, rowid").fetchall()
+        rows = self._all("SELECT row FROM ledger ORDER BY round, block, rowid")
         return [LedgerRow.from_json(json.loads(text)) for (text,) in rows]
+
+    def _all(self, query: str) -> list[tuple[Any, ...]]:
+        with self._open() as db:
+            return db.execute(query).fetchall()
 
     def evaluations(self, round: int) -> list[tuple[str, int, int, float]]:
         """(architecture as JSON, macs, params, accuracy) of everything scored in one round."""
         with self._open() as db:
             return db.execute(
-                "SELECT architecture, macs, params, accuracy FROM evaluations WHERE round = ? ORDER BY position",
+                "SELECT architecture, macs, params, accuracy FROM evaluations WHERE round = ? AND failure IS NULL"
+                " ORDER BY position",
                 (round,),
             ).fetchall()
+
+    def check(self) -> None:
+        """Raise `DataError` unless the file is whole: its structure, every row's checksum, no row missing."""
+        with self._open() as db:
+            if db.execute("PRAGMA user_version").fetchone() != (FORMAT,):
+                raise DataError(f"{self._path}: not a run database of format {FORMAT}")
+            if db.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                raise DataError(f"{self._path}: damaged (its structure is broken)")
+            for name, width in _WIDTH.items():
+                for row in db.execute(f"SELECT * FROM {name}"):
+                    if len(row) != width + 1 or checksum(row[:width]) != row[width]:
+                        raise DataError(f"{self._path}: damaged (a row of {name} does not fit its checksum)")
+            for name in ("evaluations", "ledger"):
+                missing = db.execute(
+                    f"SELECT round FROM rounds WHERE {name} !="
+                    f" (SELECT COUNT(*) FROM {name} AS t WHERE t.round = rounds.round)"
+                ).fetchone()
+                if missing:
+                    raise DataError(f"{self._path}: damaged (rows of {name} of round {missing[0]} are missing)")
+
+
+def _insert(db: sqlite3.Connection, table: str, rows: Sequence[Sequence[Any]]) -> None:
+    marks = ", ".join("?" * (_WIDTH[table] + 1))
+    db.executemany(f"INSERT INTO {table} VALUES ({marks})", [(*row, checksum(row)) for row in rows])
+
+
+def _evaluation_rows(result: RoundResult) -> list[tuple[Any, ...]]:
+    number = result.state.round
+    scored = [
+        (number, i, json.dumps(e.architecture.to_json()), e.macs, e.params, e.accuracy, e.round, None)
+        for i, e in enumerate(result.evaluations)
+    ]
+    failed = [
+        (number, len(scored) + i, json.dumps(a.to_json()), None, None, None, None, reason)
+        for i, (a, reason) in enumerate(result.failed)
+    ]
+    return [*scored, *failed]

@@ -2,6 +2,8 @@
 
 import json
 import platform
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +14,8 @@ import yaml
 from evospace.config import SearchConfig, changed_settings
 from evospace.errors import DataError, UsageError
 from evospace.runs.database import RunDatabase
-from evospace.runs.files import write_json, write_text
+from evospace.runs.files import replace_file, write_json, write_text
+from evospace.runs.front import Front, read_front
 
 _PACKAGES = ("evospace", "torch", "torchvision", "numpy", "moocore", "safetensors")
 
@@ -46,53 +49,98 @@ class RunDirectory:
         names = ("front.json", "fronts.png", "space.png", "run.db", "front", "checkpoints", "tensorboard")
         return [self.path / name for name in names]
 
-    def open(self, config: SearchConfig, fingerprint: str) -> None:
+    def open(self, config: SearchConfig, contents: Mapping[str, str]) -> None:
         """Create the directory, or check that a resumed run is the same search on the same data.
 
-        Raises `UsageError` for a non-empty directory without --resume, one that cannot be made or for changed
-        settings, and `DataError` for changed data.
+        `contents` says what the data and the user's operations are, by part. Raises `UsageError` for a directory in
+        use without --resume, one that cannot be made or for changed settings, and `DataError` for changed contents;
+        both list what differs.
         """
         try:
-            self._open(config, fingerprint)
+            self._open(config, contents)
         except OSError as error:
             raise UsageError(
                 f"--out {self.path}: cannot be used as a run directory ({error.strerror}); choose another"
             ) from error
 
-    def _open(self, config: SearchConfig, fingerprint: str) -> None:
+    def _open(self, config: SearchConfig, contents: Mapping[str, str]) -> None:
         stored = self.path / "config.yaml"
         if stored.exists():
             if not config.resume:
                 raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
-            self._check_same(config, fingerprint)
+            self.check_settings(config)
+            self._check_contents(contents)
             return
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()):
             raise UsageError(f"{self.path} is not empty and holds no run; choose another --out")
-        for folder in ("checkpoints", "front", "tensorboard"):
+        for folder in _FOLDERS:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "environment.json", environment() | {"data_fingerprint": fingerprint})
-        write_text(stored, yaml.safe_dump(config.to_dict(), sort_keys=False))
+        self.database.create()
+        write_json(self.path / "environment.json", environment() | {"contents": dict(contents)})
+        write_text(stored, yaml.safe_dump(config.to_dict(), sort_keys=False))  # last: now it is a run
 
-    def _check_same(self, config: SearchConfig, fingerprint: str) -> None:
-        old = read_config(self.path)
-        changed = changed_settings(old, config.to_dict())
+    def check_settings(self, config: SearchConfig) -> None:
+        """Raise `UsageError`, listing what differs, where the run was begun with other settings."""
+        changed = changed_settings(read_config(self.path), config.to_dict())
         if changed:
             raise UsageError(
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
-        known = self._fingerprint()
-        if known != fingerprint:
+
+    def _check_contents(self, contents: Mapping[str, str]) -> None:
+        old = self._contents()
+        keys = [key for key in {**old, **contents} if old.get(key) != contents.get(key)]
+        if keys:
+            lines = [f"{key}: {old.get(key, 'absent')} -> {contents.get(key, 'absent')}" for key in keys[:5]]
+            more = f"; and {len(keys) - 5} more" if len(keys) > 5 else ""
             raise DataError(
-                f"the data at {config.data!r} or the file given with --ops is not what {self.path} was begun with;"
-                " restore it, or use another --out"
+                f"the data or the operations are not what {self.path} was begun with ({'; '.join(lines)}{more});"
+                " restore them, or use another --out"
             )
 
-    def _fingerprint(self) -> Any:
+    def _contents(self) -> dict[str, str]:
         path = self.path / "environment.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))["data_fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return {str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8"))["contents"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: missing or damaged ({error}); choose another --out") from error
+
+    def recover_database(self) -> str:
+        """Check the database; put a damaged one aside and its last copy in its place. Returns what was done, if so.
+
+        Raises `DataError` where the copy is damaged too.
+        """
+        database = self.database
+        try:
+            database.check()
+            return ""
+        except DataError as error:
+            RunDatabase(database.previous).check()
+            aside = self.path / "run-damaged.db"
+            if (self.path / "run.db").exists():
+                (self.path / "run.db").replace(aside)
+            replace_file(self.path / "run.db", lambda temporary: shutil.copyfile(database.previous, temporary))
+            return f"warning: {error}; it is kept as {aside}, and {database.previous} is used in its place"
+
+    def finished_front(self, rounds: int) -> Front | None:
+        """The front of a run whose rounds are all done and published; `None` while there is something to do."""
+        if not self.front.exists() or not (self.path / "run.db").exists():
+            return None
+        states = self.database.states()
+        front = read_front(self.front)
+        done = bool(states) and states[-1].round >= rounds and states[-1].front == front.members
+        return front if done else None
+
+
+_FOLDERS = ("checkpoints", "front", "tensorboard")
+_FILES = ("environment.json", "run.db", "run.db-journal")
+
+
+def _of_ours(entry: Path) -> bool:
+    """Whether it may lie in a directory whose run was ended before it began."""
+    if entry.name in _FOLDERS:
+        return not any(entry.iterdir())
+    return entry.name in _FILES or entry.name.startswith((".environment.json.", ".config.yaml."))
 
 
 def read_config(path: Path) -> dict[str, Any]:

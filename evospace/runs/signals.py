@@ -6,7 +6,7 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
-from evospace.errors import Interrupted
+from evospace.errors import InterruptedRunError
 
 _NAMES = {"SIGINT": 130, "SIGTERM": 143}
 """Signals that end a run, with the exit code of each (128 + its number, as shells have it)."""
@@ -58,6 +58,8 @@ class Signals:
         return asked
 
     def check(self, where: str, resume: str) -> None:
-        """Raise `Interrupted` where the run is to end; call it only once everything is stored."""
+        """Raise `InterruptedRunError` where the run is to end; call it only once everything is stored."""
         if self._exit_code is not None:
-            raise Interrupted(f"interrupted in {where}; everything is saved, go on with: {resume}", self._exit_code)
+            raise InterruptedRunError(
+                f"interrupted in {where}; everything is saved, go on with: {resume}", self._exit_code
+            )

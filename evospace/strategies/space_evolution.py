@@ -12,6 +12,7 @@ import numpy as np
 
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
+from evospace.errors import CollapseError
 from evospace.estimation.evaluation import Evaluation
 from evospace.sampling.budget import WindowSampler
 from evospace.seeding import numpy_generator
@@ -44,8 +45,8 @@ class TrainedRound(Protocol):
     def pruned(self) -> Sequence[tuple[int, str, int]]:
         """(block, operation, step)."""
 
-    def score(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Accuracy of each architecture under this round's weights, in order."""
+    def score(self, architectures: Sequence[Architecture]) -> Sequence[float | str]:
+        """In order: each architecture's accuracy under this round's weights, or the reason why it has none."""
 
 
 class Lab(Protocol):
@@ -129,6 +130,8 @@ class RoundResult:
     queues: Queues
     evaluations: tuple[Evaluation, ...]
     """Everything scored this round, the rehearsed front first."""
+    failed: tuple[tuple[Architecture, str], ...]
+    """What could not be scored, and why."""
     ledger: tuple[LedgerRow, ...]
     hypervolume: float
     rehearsed_hypervolume: float | None
@@ -166,12 +169,13 @@ def run_round(
     old = [e.architecture for e in state.front]
     found_in = {e.architecture: e.round for e in state.front}
     new = [a for a in sample(problem, settings, trained, round) if a not in found_in]
-    accuracies = trained.score([*old, *new])
-    scored = [
-        problem.evaluation(a, accuracy, found_in.get(a, round))
-        for a, accuracy in zip([*old, *new], accuracies, strict=True)
-    ]
+    scores = list(zip([*old, *new], trained.score([*old, *new]), strict=True))
+    scored = [problem.evaluation(a, s, found_in.get(a, round)) for a, s in scores if not isinstance(s, str)]
+    failed = tuple((a, s) for a, s in scores if isinstance(s, str))
     front = front_of(scored, problem.budget)
+    if not front:
+        reason = f" (the first: {failed[0][1]})" if failed else ""
+        raise CollapseError(f"round {round}: no architecture inside the budget could be scored{reason}")
     return RoundResult(
         state=EvolutionState(
             round=round,
@@ -181,20 +185,22 @@ def run_round(
         ),
         queues=queues,
         evaluations=tuple(scored),
+        failed=failed,
         ledger=tuple(rows_of_round(round, queues, swaps, dict(trained.fitness), trained.pruned, front)),
         hypervolume=front_hypervolume(front, problem.budget, problem.classes),
-        rehearsed_hypervolume=_rehearsed(problem, scored, len(old)) if old else None,
+        rehearsed_hypervolume=_rehearsed(problem, scored, set(old)) if old else None,
     )
 
 
-def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: int) -> float:
+def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: set[Architecture]) -> float:
     """Hypervolume of the previous front alone, under the same weights and beside the same cheaper architectures.
 
     Never above the new front's: what survives here survives there or is dominated by a newcomer.
     """
     budget = problem.budget
-    cheaper = [e for e in scored[old:] if e.cost(budget.metric) not in budget]
-    return front_hypervolume(survivors([*scored[:old], *cheaper], budget), budget, problem.classes)
+    cheaper = [e for e in scored if e.architecture not in old and e.cost(budget.metric) not in budget]
+    rehearsed = [e for e in scored if e.architecture in old]
+    return front_hypervolume(survivors([*rehearsed, *cheaper], budget), budget, problem.classes)
 
 
 def sample(problem: Problem, settings: EvolutionSettings, trained: TrainedRound, round: int) -> list[Architecture]:

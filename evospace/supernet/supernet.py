@@ -11,6 +11,8 @@ from evospace.space.skeleton import Skeleton
 from evospace.supernet.choice_block import ChoiceBlock, Route, route_of
 from evospace.supernet.network import Network, make_head, make_stem
 
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
 
 class SuperNet(nn.Module):
     """Stem, choice blocks over the active operations, head. Parameter names equal those of `Network`.
@@ -60,6 +62,10 @@ class SuperNet(nn.Module):
                 self(images, route)
         for norm in norms:
             norm.track_running_stats = False
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state less BatchNorm's statistics: those are of whichever architecture was calibrated last."""
+        return {k: v for k, v in self.state_dict().items() if not k.endswith(_STATISTICS)}
 
     def extract(self, architecture: Architecture) -> Network:
         """The architecture as a plain network with a copy of the supernet's weights and BatchNorm statistics."""

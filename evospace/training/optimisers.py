@@ -22,6 +22,14 @@ def sgd(module: nn.Module, *, lr: float) -> torch.optim.SGD:
     return optimiser
 
 
+def started_adam(parameter: nn.Parameter, *, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    """Adam over one parameter whose state exists before the first step, so that it can be stored at any time."""
+    optimiser = torch.optim.Adam([parameter], lr=lr, betas=betas)
+    zeros = torch.zeros_like(parameter)
+    optimiser.state[parameter] = {"step": torch.tensor(0.0), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+    return optimiser
+
+
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every group."""
     for group in optimiser.param_groups:

@@ -1,9 +1,8 @@
 """Trains the supernet for one round: weight steps, fitness steps, pruning (docs/method.md, section 3)."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,8 +12,8 @@ from torch.nn import functional
 
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
-from evospace.data.splits import Split
-from evospace.errors import CollapseError
+from evospace.data.splits import Batch, Split
+from evospace.errors import CollapseError, DataError
 from evospace.sampling.gates import draw, uniform_probabilities
 from evospace.sampling.reachable import is_reachable
 from evospace.seeding import derive, numpy_generator
@@ -31,7 +30,8 @@ from evospace.supernet.fitness import (
 )
 from evospace.supernet.network import initialise
 from evospace.supernet.supernet import SuperNet
-from evospace.training.optimisers import forget, set_lr, sgd, warmup_cosine
+from evospace.training.optimisers import set_lr, sgd, started_adam, warmup_cosine
+from evospace.training.snapshot import Position, Snapshot, TrainState, prune, restore, take
 
 FITNESS_EVERY = 2
 """A fitness step follows every second weight step, as the authors' do."""
@@ -55,22 +55,6 @@ class TrainSettings:
     """What a weight step draws its architecture from: every gate at 1/2, or the current fitness."""
 
 
-@dataclass(kw_only=True)
-class TrainState:
-    """All that changes while a round trains; copied whole as the last good state."""
-
-    supernet: SuperNet
-    fitness: Fitness
-    space: SearchSpace
-    """What is still active."""
-    weight_optimiser: torch.optim.SGD
-    fitness_optimiser: torch.optim.Adam
-    pruned: list[tuple[int, str, int]] = field(default_factory=list)
-    """(block, operation, step) in order."""
-    needed: set[tuple[int, str]] = field(default_factory=set)
-    """Weak operations without which the budget could not be reached; a smaller space needs them all the more."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
     """What one epoch came to."""
@@ -86,10 +70,23 @@ class EpochReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Progressed:
+    """Handed out after every step: copies are made only where `take` is called."""
+
+    state: TrainState
+    good: Snapshot | None
+    """The state at the end of the last epoch that did not collapse; `None` where the round has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoundTrainer:
     """Everything one round's training needs besides its state."""
 
     settings: TrainSettings
+    make: Callable[[], SuperNet]
+    """An untrained supernet over `space`, always the same."""
+    space: SearchSpace
+    """What the round begins with."""
     train: Split
     fitness_split: Split
     table: CostTable
@@ -99,87 +96,130 @@ class RoundTrainer:
     seed: int
     round: int
     on_epoch: Callable[[EpochReport], None] = lambda report: None
+    on_step: Callable[[Progressed], None] = lambda progressed: None
+    """Called between two steps, when the state is whole; it may copy it and may raise, to end the training."""
+    on_data_error: Callable[[Progressed], None] = lambda progressed: None
+    """Called when the next batch cannot be read, before the error goes on its way."""
 
     @property
     def steps_per_epoch(self) -> int:
         """Weight steps in one epoch; a last, smaller batch is left out (the batch is never larger than the split)."""
         return len(self.train) // self.settings.batch_size
 
-    def start(self, supernet: SuperNet, space: SearchSpace) -> TrainState:
-        """Fresh fitness and optimisers over a supernet."""
-        fitness = Fitness(space).to(next(supernet.parameters()).device)
+    def start(self) -> TrainState:
+        """An untrained supernet with fresh fitness and optimisers."""
+        supernet = self.make()
+        fitness = Fitness(self.space).to(next(supernet.parameters()).device)
         fitness_steps = max(self.settings.epochs * self.steps_per_epoch // FITNESS_EVERY, 1)
         lr = min(max(TRAVEL / fitness_steps, LR_LOW), LR_HIGH)
         return TrainState(
             supernet=supernet,
             fitness=fitness,
-            space=space,
+            space=self.space,
             weight_optimiser=sgd(supernet, lr=self.settings.lr),
-            fitness_optimiser=torch.optim.Adam([fitness.alpha], lr=lr, betas=FITNESS_BETAS),
+            fitness_optimiser=started_adam(fitness.alpha, lr=lr, betas=FITNESS_BETAS),
         )
 
-    def run(self, state: TrainState) -> TrainState:
-        """Train all epochs; a collapsed epoch is repeated from the last good state with half the rate.
+    def from_snapshot(self, snapshot: Snapshot) -> TrainState:
+        """A state that goes on from a copy."""
+        state = self.start()
+        restore(state, snapshot)
+        return state
 
-        Raises `CollapseError` after three roll-backs.
+    def run(self, now: Snapshot | None = None, good: Snapshot | None = None) -> TrainState:
+        """Train all epochs, from the beginning or from `now`, whose last good state is `good`.
+
+        A collapsed epoch is repeated from the last good state with half the rate; raises `CollapseError` after
+        three roll-backs.
         """
-        good, best, scale, rollbacks, epoch = copy.deepcopy(state), 0.0, 1.0, 0, 0
-        while epoch < self.settings.epochs:
-            report = self._epoch(state, epoch, scale)
-            if collapsed(report, best, 1.0 / self.classes):
-                rollbacks += 1
-                if rollbacks > ROLLBACKS:
-                    raise CollapseError(
-                        f"round {self.round}, epoch {epoch + 1}: training collapsed (loss {report.loss:.3g},"
-                        f" accuracy {report.accuracy:.3f}) after {ROLLBACKS} roll-backs; try a smaller --lr"
-                    )
-                scale, state = scale / 2, copy.deepcopy(good)
+        state = self.from_snapshot(now) if now else self.start()
+        good = good or take(state)
+        while state.position.epoch < self.settings.epochs:
+            report = self._epoch(Progressed(state=state, good=good))
+            if collapsed(report, state.position.best, 1.0 / self.classes):
+                state = self._rolled_back(report, state.position, good)
                 continue
-            best, epoch = max(best, report.accuracy), epoch + 1
-            good = copy.deepcopy(state) if epoch < self.settings.epochs else state
+            best = max(state.position.best, report.accuracy)
+            position = state.position
+            state.position = Position(
+                epoch=position.epoch + 1, best=best, scale=position.scale, rollbacks=position.rollbacks
+            )
+            good = take(state)
             self.on_epoch(report)
         return state
 
-    def _epoch(self, state: TrainState, epoch: int, scale: float) -> EpochReport:
-        per_epoch, settings = self.steps_per_epoch, self.settings
-        steps = settings.epochs * per_epoch
-        warmup = min(2 * per_epoch, steps // 5)
-        held_out = self._held_out(epoch)
-        seed = derive(self.seed, "augment", self.round, epoch)
-        losses, hits, seen = 0.0, 0, 0
-        for i, (images, labels) in enumerate(self.train.epoch(settings.batch_size, seed=seed, drop_last=True)):
-            step = epoch * per_epoch + i
+    def _rolled_back(self, report: EpochReport, position: Position, good: Snapshot) -> TrainState:
+        if position.rollbacks == ROLLBACKS:
+            raise CollapseError(
+                f"round {self.round}, epoch {report.epoch}: training collapsed (loss {report.loss:.3g},"
+                f" accuracy {report.accuracy:.3f}) after {ROLLBACKS} roll-backs; try a smaller --lr"
+            )
+        state = self.from_snapshot(good)
+        state.position = replace(state.position, scale=position.scale / 2, rollbacks=position.rollbacks + 1)
+        return state
+
+    def _epoch(self, progressed: Progressed) -> EpochReport:
+        """The rest of an epoch."""
+        state = progressed.state
+        for images, labels, held_out in self._batches(progressed):
+            step = state.position.epoch * self.steps_per_epoch + state.position.step
             self._prune(state, step)
-            lr = warmup_cosine(step, steps=steps, warmup=warmup, peak=settings.lr)
-            set_lr(state.weight_optimiser, lr * scale)
+            set_lr(state.weight_optimiser, self._lr(step) * state.position.scale)
+            self._seed_operations(step)
             loss, logits = self._weight_step(state, images, labels, step)
-            losses += loss * len(labels)
-            hits += int((logits.argmax(1) == labels).sum())
-            seen += len(labels)
+            state.position = _after_step(state.position, loss, logits, labels)
             if not math.isfinite(loss):
                 break
-            if step % FITNESS_EVERY == FITNESS_EVERY - 1:
-                fitness_step(state, next(held_out), self._rng("fitness-step", step), self.table, self.budget)
+            if held_out is not None:
+                fitness_step(state, held_out, self._rng("fitness-step", step), self.table, self.budget)
+            self.on_step(progressed)
+        position = state.position
         return EpochReport(
-            epoch=epoch + 1,
-            epochs=settings.epochs,
-            loss=losses / seen,
-            accuracy=hits / seen,
+            epoch=position.epoch + 1,
+            epochs=self.settings.epochs,
+            loss=position.loss / position.seen,
+            accuracy=position.hits / position.seen,
             expected_cost=self.table.expected(state.space, state.fitness.probabilities(state.space)),
             active=sum(map(len, state.space.candidates)),
         )
 
+    def _batches(self, progressed: Progressed) -> Iterator[tuple[Tensor, Tensor, Batch | None]]:
+        """What is left of the epoch: a training batch, and a held-out one where a fitness step follows."""
+        epoch, done = progressed.state.position.epoch, progressed.state.position.step
+        first, size = epoch * self.steps_per_epoch, self.settings.batch_size
+        used = _fitness_steps(first + done) - _fitness_steps(first)
+        try:
+            held_out = self._held_out(epoch, used)
+            batches = self.train.epoch(
+                size, seed=derive(self.seed, "augment", self.round, epoch), drop_last=True, start=done
+            )
+            for step, (images, labels) in enumerate(batches, start=first + done):
+                due = _fitness_steps(step + 1) > _fitness_steps(step)
+                yield images, labels, next(held_out) if due else None
+        except DataError:
+            self.on_data_error(progressed)
+            raise
+
+    def _lr(self, step: int) -> float:
+        steps = self.settings.epochs * self.steps_per_epoch
+        warmup = min(2 * self.steps_per_epoch, steps // 5)
+        return warmup_cosine(step, steps=steps, warmup=warmup, peak=self.settings.lr)
+
+    def _seed_operations(self, step: int) -> None:
+        """Operations that draw for themselves (dropout, say) draw the same when the step is done again."""
+        torch.manual_seed(derive(self.seed, "operations", self.round, step))
+
     def _rng(self, purpose: str, step: int) -> np.random.Generator:
         return numpy_generator(self.seed, purpose, self.round, step)
 
-    def _held_out(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the fitness split without end, in an order fixed by seed, round and epoch."""
-        turn = 0
+    def _held_out(self, epoch: int, used: int) -> Iterator[Batch]:
+        """Batches of the fitness split without end, after the first `used`, fixed by seed, round and epoch."""
+        size = min(self.settings.batch_size, len(self.fitness_split))
+        turn, start = divmod(used, len(self.fitness_split) // size)
         while True:
             seed = derive(self.seed, "held-out", self.round, epoch, turn)
-            size = min(self.settings.batch_size, len(self.fitness_split))
-            yield from self.fitness_split.epoch(size, seed=seed, drop_last=True)
-            turn += 1
+            yield from self.fitness_split.epoch(size, seed=seed, drop_last=True, start=start)
+            turn, start = turn + 1, 0
 
     def _weight_step(self, state: TrainState, images: Tensor, labels: Tensor, step: int) -> tuple[float, Tensor]:
         fitted = self.settings.train_gates == "fitness"
@@ -198,13 +238,25 @@ class RoundTrainer:
         for pair in self.rule.weak(state.space, state.fitness.values(state.space)):
             if pair in state.needed:
                 continue
-            smaller = state.space.without([pair])
-            if not is_reachable(smaller, self.table, self.budget):
+            if not is_reachable(state.space.without([pair]), self.table, self.budget):
                 state.needed.add(pair)
                 continue
-            state.space = smaller
-            forget(state.weight_optimiser, state.supernet.drop([pair]))
-            state.pruned.append((*pair, step))
+            prune(state, pair, step)
+
+
+def _fitness_steps(steps: int) -> int:
+    """Fitness steps among the first `steps` weight steps of a round."""
+    return steps // FITNESS_EVERY
+
+
+def _after_step(position: Position, loss: float, logits: Tensor, labels: Tensor) -> Position:
+    return replace(
+        position,
+        step=position.step + 1,
+        loss=position.loss + loss * len(labels),
+        hits=position.hits + int((logits.argmax(1) == labels).sum()),
+        seen=position.seen + len(labels),
+    )
 
 
 def fitness_step(
