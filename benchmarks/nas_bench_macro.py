@@ -81,8 +81,8 @@ def evolved(problem: Problem, accuracy: Mapping[str, float], seed: int) -> list[
     """Everything the loop scores with the given number of evaluations."""
     rounds = default_rounds(len(NAMES), K)
     inside = int(EVALUATIONS / rounds / 1.05)
-    settings = EvolutionSettings(rounds=rounds, stop_after=rounds, candidates=K, samples=inside, seed=seed)
-    results = list(evolve(problem, settings, TableLab(accuracy), first_state(shuffled(FULL, seed))))
+    settings = EvolutionSettings(candidates=K, samples=inside, seed=seed)
+    results = list(evolve(problem, settings, TableLab(accuracy), first_state(shuffled(FULL, seed), rounds)))
     return [e for r in results for e in r.evaluations][:EVALUATIONS]
 
 

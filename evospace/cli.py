@@ -15,6 +15,7 @@ from evospace.errors import EvospaceError, InterruptedRunError, UsageError, unkn
 HELP = """usage: evospace COMMAND [flags]
 
   search   evolve a search space on your images and return a Pareto front of networks
+  extend   go on from a search with operations that were not in its pool
   show     costs and blocks of a published network, a front's member or a run
   pools    the pools of operations, or the operations of one
 
@@ -58,6 +59,25 @@ def _search(args: Sequence[str]) -> int:
     from evospace.experiment import search
 
     search(config)
+    return 0
+
+
+EXTEND_HELP = """usage: evospace extend RUN --pool NAME | --ops FILE --out RUN2 [flags]
+
+Go on from the space and front of a search with more operations; RUN is only read. Settings not given are RUN's."""
+
+
+def _extend(args: Sequence[str]) -> int:
+    if not args or args[0].startswith("-"):
+        print(EXTEND_HELP)
+        return 0 if args and args[0] in ("-h", "--help") else 2
+    from evospace.extension import extend, extension_defaults
+
+    run = Path(args[0])
+    default = extension_defaults(run)
+    extend(
+        run, tyro.cli(SearchConfig, args=args[1:], default=default, prog="evospace extend RUN", description=EXTEND_HELP)
+    )
     return 0
 
 
@@ -145,4 +165,9 @@ def _pools(args: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"search": _search, "show": _show, "pools": _pools}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "search": _search,
+    "extend": _extend,
+    "show": _show,
+    "pools": _pools,
+}

@@ -39,7 +39,7 @@ class SearchConfig:
     pool: str = "mobile27"
     """Pool of operations: see `evospace pools`."""
     ops: str = ""
-    """A Python file of your own operations; they join the pool."""
+    """Python files of your own operations, separated by commas; they join the pool."""
     skeleton: str = ""
     """mobile, latency, small8, small32 or small64; default: chosen from the image size."""
     branches: Literal["multi", "single"] = "multi"

@@ -17,7 +17,7 @@ from evospace.errors import UsageError
 from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_with
-from evospace.ops.user import load_ops_file
+from evospace.ops.user import load_ops
 from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
@@ -54,9 +54,8 @@ def _finished(config: SearchConfig) -> SearchResult | None:
     if not (run.path / "config.yaml").exists():
         return None
     run.check_settings(config)
-    kinds = load_ops_file(Path(config.ops)) if config.ops else ()
-    planned = default_rounds(len(pool_with(config.pool, kinds)), config.candidates)
-    front = run.finished_front(min(config.max_rounds or planned, planned))
+    load_ops(config.ops)
+    front = run.finished_front(config.max_rounds)
     if front is None:
         return None
     console().print(front_table(front.members, f"{run.path} is finished; its Pareto front"))
@@ -66,7 +65,7 @@ def _finished(config: SearchConfig) -> SearchResult | None:
 def prepare(config: SearchConfig) -> "Experiment":
     """Load the data and lay out the space of a search; nothing is trained or written yet."""
     config.check_required()
-    kinds = load_ops_file(Path(config.ops)) if config.ops else ()
+    kinds = load_ops(config.ops)
     device, budget = _device(config.device), Budget.parse(config.budget)
     data = load_data(
         config.data,
@@ -129,10 +128,8 @@ class Experiment:
     def settings(self) -> EvolutionSettings:
         """The method's own settings."""
         config = self.config
-        planned = default_rounds(len(self.problem.full.candidates[0]), config.candidates)
         return EvolutionSettings(
-            rounds=planned,
-            stop_after=min(config.max_rounds or planned, planned),
+            stop_after=config.max_rounds,
             candidates=config.candidates,
             samples=config.samples,
             seed=config.seed,
@@ -147,8 +144,8 @@ class Experiment:
             if recovered := self.directory.recover_database():
                 screen.print(recovered, soft_wrap=True)
             states = self.directory.database.states()
-            state = states[-1] if states else first_state(shuffled(self.problem.full, self.config.seed))
-            rounds = self.settings.stop_after
+            state = states[-1] if states else self._first_state()
+            rounds = min(self.config.max_rounds or state.rounds, state.rounds)
             progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
             with progress, writing(self.directory.path / "tensorboard"), self._board(state.round) as board:
                 self._announce(progress, rounds)
@@ -170,6 +167,10 @@ class Experiment:
         screen.print(front_table(front.members, f"Pareto front of {self.directory.path}"))
         screen.print("wrote " + ", ".join(map(str, self.directory.contents())), soft_wrap=True)
         return SearchResult(run=self.directory.path, front=_members(self.directory, front))
+
+    def _first_state(self) -> EvolutionState:
+        planned = default_rounds(len(self.problem.full.candidates[0]), self.config.candidates)
+        return first_state(shuffled(self.problem.full, self.config.seed), planned)
 
     def _board(self, done: int) -> SummaryWriter:
         """TensorBoard's writer; what an ended run had drawn beyond its last finished round is drawn again."""

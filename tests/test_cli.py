@@ -179,11 +179,11 @@ def test_show_tells_a_bad_position_and_a_damaged_front(tmp_path: Path, capsys: p
 def test_a_damaged_run_directory_is_named(name: str, text: str, code: int, tmp_path: Path) -> None:
     config = evospace.SearchConfig(resume=True)
     directory = RunDirectory(tmp_path / "run")
-    directory.open(config, "fingerprint")
-    directory.open(config, "fingerprint")
+    directory.open(config, {"classes": "2"})
+    directory.open(config, {"classes": "2"})
     (directory.path / name).write_text(text)
     with pytest.raises((DataError, UsageError)) as caught:
-        directory.open(config, "fingerprint")
+        directory.open(config, {"classes": "2"})
     assert caught.value.exit_code == code
 
 

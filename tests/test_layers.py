@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report", "runs", "deploy"),
     ("result", "lab"),
     ("experiment",),
+    ("extension",),
     ("testing", "show", "cli", "__main__"),
     ("",),  # the package itself: its public names
 )

@@ -41,5 +41,8 @@ POOLS.add("latency19", LATENCY19)
 
 def pool_with(name: str, user_kinds: tuple[str, ...] = ()) -> Pool:
     """The pool called `name`, followed by the operations of the given user kinds (no operation twice)."""
-    specs = [*POOLS[name], *(spec for kind in user_kinds for spec in KINDS[kind].specs)]
+    specs = [
+        *(spec for part in name.split(",") for spec in POOLS[part]),
+        *(spec for kind in user_kinds for spec in KINDS[kind].specs),
+    ]
     return tuple(dict.fromkeys(specs))

@@ -24,6 +24,11 @@ def load_ops_file(path: Path) -> tuple[str, ...]:
     return _kinds_of(digest) or _execute(path, digest)
 
 
+def load_ops(files: str) -> tuple[str, ...]:
+    """The kinds of several files, separated by commas; none for an empty text."""
+    return tuple(kind for name in files.split(",") if name for kind in load_ops_file(Path(name)))
+
+
 def _kinds_of(digest: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if KINDS[kind].source_sha256 == digest)
 

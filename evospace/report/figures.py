@@ -1,5 +1,6 @@
 """The two pictures of a run, redrawn each round."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from matplotlib.patches import Patch
 
 from evospace.cost.budget import Budget
 from evospace.estimation.evaluation import Evaluation
-from evospace.runs.files import replace_file
+from evospace.runs.files import write_bytes
 from evospace.strategies.ledger import LedgerRow
 
 _STATES = ("not yet traversed", "pruned", "unused", "kept on the front")
@@ -71,4 +72,6 @@ def draw_space(path: Path, ledger: Sequence[LedgerRow], operations: Sequence[str
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    replace_file(path, lambda temporary: figure.savefig(temporary, dpi=130, format="png"))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=130, format="png")
+    write_bytes(path, drawn.getvalue())

@@ -90,9 +90,9 @@ class RunDatabase:
             count = len(result.evaluations) + len(result.failed)
             _insert(db, "rounds", [(number, state, summary, count, len(ledger))])
             db.execute("DELETE FROM scores")
-        self._copy_to_previous()
+        self._copy(self.previous)
 
-    def _copy_to_previous(self) -> None:
+    def _copy(self, path: Path) -> None:
         def copy(temporary: Path) -> None:
             target = sqlite3.connect(temporary)
             try:
@@ -103,7 +103,19 @@ class RunDatabase:
             finally:
                 target.close()
 
-        replace_file(self.previous, copy, self._path.stat().st_size)
+        replace_file(path, copy, self._path.stat().st_size)
+
+    def copy_extended(self, path: Path, state: EvolutionState) -> None:
+        """Copy the database to `path` with another state after the last finished round; this one is only read."""
+        self._copy(path)
+        copy = RunDatabase(path)
+        with copy._open(write=True) as db:
+            query = "SELECT summary, evaluations, ledger FROM rounds WHERE round = ?"
+            rest = db.execute(query, (state.round,)).fetchone()
+            db.execute("DELETE FROM rounds WHERE round = ?", (state.round,))
+            _insert(db, "rounds", [(state.round, json.dumps(state.to_json()), *rest)])
+            db.execute("DELETE FROM scores")
+        copy._copy(copy.previous)
 
     def add_scores(self, round: int, first: int, scores: Sequence[tuple[Architecture, float | str]]) -> None:
         """Store what was scored of a round under way, from position `first` on."""

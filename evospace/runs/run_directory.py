@@ -69,7 +69,7 @@ class RunDirectory:
             if not config.resume:
                 raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
             self.check_settings(config)
-            self._check_contents(contents)
+            self._compare(self._contents(), contents)
             return
         if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()):
             raise UsageError(f"{self.path} is not empty and holds no run; choose another --out")
@@ -87,8 +87,12 @@ class RunDirectory:
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
 
-    def _check_contents(self, contents: Mapping[str, str]) -> None:
-        old = self._contents()
+    def check_data(self, contents: Mapping[str, str]) -> None:
+        """Raise `DataError`, listing what differs, where the run was begun on other data (operations may differ)."""
+        old = {k: v for k, v in self._contents().items() if not k.startswith("operation ")}
+        self._compare(old, {k: v for k, v in contents.items() if not k.startswith("operation ")})
+
+    def _compare(self, old: Mapping[str, str], contents: Mapping[str, str]) -> None:
         keys = [key for key in {**old, **contents} if old.get(key) != contents.get(key)]
         if keys:
             lines = [f"{key}: {old.get(key, 'absent')} -> {contents.get(key, 'absent')}" for key in keys[:5]]
@@ -122,13 +126,21 @@ class RunDirectory:
             replace_file(self.path / "run.db", lambda temporary: shutil.copyfile(database.previous, temporary))
             return f"warning: {error}; it is kept as {aside}, and {database.previous} is used in its place"
 
-    def finished_front(self, rounds: int) -> Front | None:
-        """The front of a run whose rounds are all done and published; `None` while there is something to do."""
+    def finished_front(self, max_rounds: int) -> Front | None:
+        """The front of a run whose rounds are all done and published; `None` while there is something to do.
+
+        `max_rounds` may end it earlier than planned, 0 does not.
+        """
         if not self.front.exists() or not (self.path / "run.db").exists():
             return None
-        states = self.database.states()
-        front = read_front(self.front)
-        done = bool(states) and states[-1].round >= rounds and states[-1].front == front.members
+        try:
+            states, front = self.database.states(), read_front(self.front)
+        except DataError:  # something to mend, then
+            return None
+        wanted = states[-1].rounds if states else 0
+        done = (
+            bool(states) and states[-1].round >= min(max_rounds or wanted, wanted) and states[-1].front == front.members
+        )
         return front if done else None
 
 

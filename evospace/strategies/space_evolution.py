@@ -4,8 +4,9 @@ Source: Ci et al., Evolving Search Space for Neural Architecture Search, ICCV 20
 is active, what is scored and what is inherited; a `Lab` trains and scores. No torch here.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,10 +61,8 @@ class Lab(Protocol):
 class EvolutionSettings:
     """The method's own settings."""
 
-    rounds: int
-    """R: after this many rounds every operation has been active in every block."""
-    stop_after: int
-    """Rounds to run, at most R; fewer leave operations waiting in the queues."""
+    stop_after: int = 0
+    """Stop after this many rounds, which leaves operations waiting in the queues; 0 runs all."""
     candidates: int = 5
     """K: operations per block that a round searches at most, where the front is not richer."""
     samples: int = 200
@@ -98,6 +97,8 @@ class EvolutionState:
 
     round: int
     """Rounds finished."""
+    rounds: int
+    """R: after this many rounds every operation has been active in every block."""
     inherited: tuple[Names, ...]
     waiting: tuple[Names, ...]
     front: tuple[Evaluation, ...] = ()
@@ -106,6 +107,7 @@ class EvolutionState:
         """Plain JSON values."""
         return {
             "round": self.round,
+            "rounds": self.rounds,
             "inherited": [list(names) for names in self.inherited],
             "waiting": [list(names) for names in self.waiting],
             "front": [e.to_json() for e in self.front],
@@ -116,6 +118,7 @@ class EvolutionState:
         """The inverse of `to_json`."""
         return cls(
             round=data["round"],
+            rounds=data["rounds"],
             inherited=tuple(map(tuple, data["inherited"])),
             waiting=tuple(map(tuple, data["waiting"])),
             front=tuple(map(Evaluation.from_json, data["front"])),
@@ -139,9 +142,19 @@ class RoundResult:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-def first_state(waiting: tuple[Names, ...]) -> EvolutionState:
+def first_state(waiting: tuple[Names, ...], rounds: int) -> EvolutionState:
     """Nothing searched yet: every operation waits, in the queues' order."""
-    return EvolutionState(round=0, inherited=((),) * len(waiting), waiting=waiting)
+    return EvolutionState(round=0, rounds=rounds, inherited=((),) * len(waiting), waiting=waiting)
+
+
+def extended(state: EvolutionState, new: tuple[Names, ...], k: int) -> EvolutionState:
+    """The state with `new` operations of each block at the end of its queue, and as many more rounds as they need.
+
+    K - 1 of them in each round beside one inherited operation, as `default_rounds` has it.
+    """
+    waiting = tuple(old + more for old, more in zip(state.waiting, new, strict=True))
+    more = math.ceil(max(map(len, waiting)) / (k - 1))
+    return replace(state, waiting=waiting, rounds=state.round + more)
 
 
 def evolve(problem: Problem, settings: EvolutionSettings, lab: Lab, state: EvolutionState) -> Iterator[RoundResult]:
@@ -150,7 +163,8 @@ def evolve(problem: Problem, settings: EvolutionSettings, lab: Lab, state: Evolu
     After the last round every operation has been active once in every block. Raises `BudgetError` where a
     round cannot reach the budget.
     """
-    for round in range(state.round + 1, settings.stop_after + 1):
+    last = min(settings.stop_after or state.rounds, state.rounds)
+    for round in range(state.round + 1, last + 1):
         result = run_round(problem, settings, lab, state, round)
         yield result
         state = result.state
@@ -160,7 +174,7 @@ def run_round(
     problem: Problem, settings: EvolutionSettings, lab: Lab, state: EvolutionState, round: int
 ) -> RoundResult:
     """One round: refill, train, sample, score, rehearse, keep the front, inherit."""
-    rounds_left = settings.rounds - round + 1
+    rounds_left = state.rounds - round + 1
     queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=rounds_left)
     queues, swaps = reach(queues, problem.full, problem.table, problem.budget)
     locked = frozenset((b, name) for b, names in enumerate(queues.inherited) for name in names)
@@ -179,6 +193,7 @@ def run_round(
     return RoundResult(
         state=EvolutionState(
             round=round,
+            rounds=state.rounds,
             inherited=inherit(front, queues.active()),
             waiting=queues.waiting,
             front=tuple(front),

@@ -23,14 +23,14 @@ def labels(split: Split) -> list[int]:
 def numbered(count: int) -> ImageData:
     images = torch.zeros(count, 1, 2, 2, dtype=torch.uint8)
     split = InMemorySplit(images, torch.arange(count), mean=(0,), std=(1,))
-    return ImageData(name="n", classes=(), image_size=2, image_channels=1, train=split, test=split, fingerprint="")
+    return ImageData(name="n", classes=(), image_size=2, image_channels=1, train=split, test=split, contents={})
 
 
 def test_digits_are_the_same_for_every_seed() -> None:
     one, two = load_data("digits", seed=1), load_data("digits", seed=2)
     assert (len(one.train), len(one.test)) == (1437, 360)
     assert (one.image_size, one.image_channels, one.classes) == (8, 1, tuple("0123456789"))
-    assert one.fingerprint == two.fingerprint
+    assert one.contents == two.contents
     counts = torch.bincount(torch.tensor(labels(one.test)))
     assert counts.min() >= 34
     train = cast(InMemorySplit, one.train)
@@ -43,7 +43,7 @@ def test_digits_are_the_same_for_every_seed() -> None:
 def test_digits_can_be_scaled() -> None:
     data = load_data("digits", image_size=16)
     assert next(data.train.epoch(2))[0].shape == (2, 1, 16, 16)
-    assert data.fingerprint != load_data("digits").fingerprint
+    assert data.contents != load_data("digits").contents
 
 
 @pytest.mark.parametrize(("count", "held"), [(8, 4), (500, 250), (1437, 300), (5000, 500)])

@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,13 @@ def result(number: int) -> RoundResult:
     row = LedgerRow(
         round=number, block=0, operation="a", inherited=False, fitness=0.1, outcome="kept", reason="r", front=(0,)
     )
-    state = EvolutionState(round=number, inherited=(("a",),), waiting=(("b",),), front=(member,))
+    state = EvolutionState(round=number, rounds=9, inherited=(("a",),), waiting=(("b",),), front=(member,))
     queues = Queues(inherited=((),), fresh=(("a",),), waiting=(("b",),))
     return RoundResult(
         state=state,
         queues=queues,
         evaluations=(member, member),
+        failed=((Architecture.of([["b"]]), "not finite"),),
         ledger=(row,),
         hypervolume=0.2,
         rehearsed_hypervolume=None,
@@ -32,10 +35,15 @@ def result(number: int) -> RoundResult:
 
 def test_rounds_read_back_as_they_were(tmp_path: Path) -> None:
     database = RunDatabase(tmp_path / "run.db")
+    database.create()
     database.add(result(1))
     database.add(result(2))
     assert database.states() == [result(1).state, result(2).state]
     assert database.ledger() == [*result(1).ledger, *result(2).ledger]
+    database.check()
+    database.add_seconds(2, "train", 1.5)
+    database.add_seconds(2, "train", 2.0)
+    assert [s["train_seconds"] for s in database.summaries()] == [0.0, 3.5]
     assert [s["round"] for s in database.summaries()] == [1, 2]
     assert database.evaluations(2) == [('[["a"]]', 1, 2, 0.5)] * 2
 
@@ -43,13 +51,14 @@ def test_rounds_read_back_as_they_were(tmp_path: Path) -> None:
 def test_a_round_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     database = RunDatabase(path)
+    database.create()
     database.add(result(1))
     with pytest.raises(DataError):
         database.add(result(1))
     with sqlite3.connect(path) as connection:
         counts = [connection.execute(f"SELECT COUNT(*) FROM {t}").fetchone()[0] for t in ("ledger", "evaluations")]
     connection.close()
-    assert counts == [1, 2]
+    assert counts == [1, 3]
 
 
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:
@@ -57,3 +66,71 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, only text" * 100)
     with pytest.raises(DataError, match=r"run\.db"):
         RunDatabase(path).states()
+
+
+def test_scores_of_a_round_under_way_go_on_and_end_with_it(tmp_path: Path) -> None:
+    database = RunDatabase(tmp_path / "run.db")
+    database.create()
+    scores: list[tuple[Architecture, float | str]] = [(Architecture.of([["a"]]), 0.1), (Architecture.of([["b"]]), "no")]
+    database.add_scores(1, 0, scores[:1])
+    database.add_scores(1, 1, scores[1:])
+    assert database.scores(1) == scores
+    assert database.scores(2) == []
+    database.add_scores(1, 0, scores[:1])
+    assert database.scores(1) == scores[:1]
+    database.add(result(1))
+    assert database.scores(1) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM evaluations WHERE position = 1",
+        "DELETE FROM ledger",
+        "UPDATE evaluations SET accuracy = 0.6 WHERE position = 1",
+        "UPDATE ledger SET row = replace(row, 'kept', 'kopt')",
+        "UPDATE rounds SET state = replace(state, '0.5', '0.6')",
+        "PRAGMA user_version = 1",
+    ],
+)
+def test_what_is_missing_or_changed_is_found(damage: str, tmp_path: Path) -> None:
+    database = RunDatabase(tmp_path / "run.db")
+    database.create()
+    database.add(result(1))
+    database.check()
+    with sqlite3.connect(tmp_path / "run.db") as connection:
+        connection.execute(damage)
+    connection.close()
+    with pytest.raises(DataError, match=r"run\.db"):
+        database.check()
+    RunDatabase(database.previous).check()
+
+
+READER = """
+import sys
+from pathlib import Path
+from evospace.runs.database import RunDatabase
+database, seen = RunDatabase(Path(sys.argv[1])), 0
+while seen < 20:
+    states = database.states()
+    assert [s.round for s in states] == list(range(1, len(states) + 1)) and len(states) >= seen
+    for s in states[-2:]:
+        assert len(database.evaluations(s.round)) == 2
+    database.check()
+    seen = len(states)
+"""
+
+
+def test_eight_readers_see_whole_rounds_while_one_writes(tmp_path: Path) -> None:
+    database = RunDatabase(tmp_path / "run.db")
+    database.create()
+    readers = [
+        subprocess.Popen([sys.executable, "-c", READER, str(tmp_path / "run.db")], stderr=subprocess.PIPE)
+        for _ in range(8)
+    ]
+    for number in range(1, 21):
+        database.add(result(number))
+    for reader in readers:
+        _, error = reader.communicate()
+        assert reader.returncode == 0, error.decode()
+    assert len(database.states()) == 20

@@ -27,9 +27,7 @@ FULL = SearchSpace((NAMES,) * BLOCKS, (False, True, False), "single")
 COST = {name: 10 + i for i, name in enumerate(NAMES)}
 TABLES = {m: CostTable(metric=m, fixed=5, ops=(COST,) * BLOCKS) for m in ("macs", "params")}
 PROBLEM = Problem(full=FULL, tables=TABLES, budget=Budget.parse("macs=30..60"), classes=10)
-SETTINGS = EvolutionSettings(
-    rounds=default_rounds(POOL, 3), stop_after=default_rounds(POOL, 3), candidates=3, samples=60
-)
+SETTINGS = EvolutionSettings(candidates=3, samples=60)
 
 
 def oracle(architecture: Architecture) -> float:
@@ -62,7 +60,7 @@ class TableLab:
 
 
 def run(lab: TableLab, state: EvolutionState | None = None) -> list[RoundResult]:
-    return list(evolve(PROBLEM, SETTINGS, lab, state or first_state(shuffled(FULL, 0))))
+    return list(evolve(PROBLEM, SETTINGS, lab, state or first_state(shuffled(FULL, 0), default_rounds(POOL, 3))))
 
 
 def test_the_known_optimum_is_found_and_everything_was_traversed() -> None:

@@ -18,11 +18,11 @@ from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
 from evospace.supernet.fitness import PruneRule
 from evospace.supernet.supernet import SuperNet
+from evospace.training.snapshot import Snapshot, TrainState, restore, take
 from evospace.training.supernet_trainer import (
     EpochReport,
     RoundTrainer,
     TrainSettings,
-    TrainState,
     collapsed,
     fitness_step,
     inherit_weights,
@@ -46,6 +46,8 @@ def trainer(**changes: Any) -> RoundTrainer:
     settings = TrainSettings(**({"epochs": 2, "batch_size": 8, "lr": 0.05} | changes))
     return RoundTrainer(
         settings=settings,
+        make=lambda: initialised_supernet(lambda: SuperNet(SKELETON, SPACE, 3), 0, 1, "cpu"),
+        space=SPACE,
         train=split(32),
         fitness_split=split(16),
         table=TABLE,
@@ -58,12 +60,11 @@ def trainer(**changes: Any) -> RoundTrainer:
 
 
 def start(work: RoundTrainer) -> TrainState:
-    return work.start(initialised_supernet(lambda: SuperNet(SKELETON, SPACE, 3), 0, 1, "cpu"), SPACE)
+    return work.start()
 
 
 def trained(**changes: Any) -> TrainState:
-    work = trainer(**changes)
-    return work.run(start(work))
+    return trainer(**changes).run()
 
 
 @pytest.mark.parametrize("gates", ["uniform", "fitness"])
@@ -128,9 +129,11 @@ class FailsOnce:
     def __len__(self) -> int:
         return len(self.sound)
 
-    def epoch(self, batch_size: int, *, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
+    def epoch(
+        self, batch_size: int, *, seed: int | None = None, drop_last: bool = False, start: int = 0
+    ) -> Iterator[Batch]:
         self.epochs += 1
-        for images, labels in self.sound.epoch(batch_size, seed=seed, drop_last=drop_last):
+        for images, labels in self.sound.epoch(batch_size, seed=seed, drop_last=drop_last, start=start):
             yield (images * float("nan") if self.epochs == 2 else images), labels
 
     def subset(self, indices: Tensor | Sequence[int]) -> Self:
@@ -144,10 +147,31 @@ def test_a_collapsed_epoch_is_taken_back_and_the_round_goes_on() -> None:
     failing = FailsOnce(split(32))
     reports: list[EpochReport] = []
     work = replace(trainer(), train=failing, on_epoch=reports.append)
-    state = work.run(start(work))
+    state = work.run()
     assert failing.epochs == 3
     assert [r.epoch for r in reports] == [1, 2]
     assert all(p.isfinite().all() for p in state.supernet.parameters())
     assert {id(p) for g in state.weight_optimiser.param_groups for p in g["params"]} == {
         id(p) for p in state.supernet.parameters()
     }
+
+
+def test_training_goes_on_from_any_step_to_the_same_bits() -> None:
+    rule = PruneRule(threshold=-0.02)
+    copies: list[tuple[Snapshot, Snapshot | None]] = []
+    whole = replace(trainer(rule=rule), on_step=lambda p: copies.append((take(p.state), p.good)))
+    end = take(whole.run())
+    assert end.meta["pruned"]
+    for now, good in copies[::3]:
+        again = take(trainer(rule=rule).run(now, good))
+        assert again.meta == end.meta
+        assert again.tensors.keys() == end.tensors.keys()
+        assert all(torch.equal(value, end.tensors[key]) for key, value in again.tensors.items())
+
+
+def test_a_copy_of_another_space_is_refused() -> None:
+    copy = take(trained())
+    smaller = SPACE.without([(0, "mbconv_k3_e1")])
+    other = replace(trainer(), space=smaller, make=lambda: SuperNet(SKELETON, smaller, 3))
+    with pytest.raises(KeyError):
+        restore(other.start(), copy)

@@ -1,0 +1,90 @@
+"""A search goes on with operations that were not there when it began (docs/method.md, "Continuing")."""
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from evospace.config import SearchConfig, config_from
+from evospace.errors import UsageError
+from evospace.experiment import Experiment, prepare, search
+from evospace.result import SearchResult
+from evospace.runs.files import flush_folder, write_text
+from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.strategies.queues import shuffled
+from evospace.strategies.space_evolution import EvolutionState, extended
+
+SAME = ("data", "budget", "seed", "skeleton", "branches", "image_size", "activation", "se")
+"""Settings that say what the inherited front is: an extension cannot change them."""
+
+
+def extension_defaults(run: Path) -> SearchConfig:
+    """The settings that an extension of `run` begins from: the run's, less its pool, operations and end."""
+    old = config_from(read_config(run), f"{run / 'config.yaml'}")
+    return replace(old, pool="", ops="", out="", resume=False, max_rounds=0)
+
+
+def extend(run: Path, config: SearchConfig) -> SearchResult:
+    """Go on from the inherited space and front of `run`, which is only read, with more operations.
+
+    Args:
+        run: directory of a search with at least one finished round.
+        config: settings of the extension (see `extension_defaults`). `pool` and `ops` name what is added, `out` the
+            new run directory, `max_rounds` how many rounds to add at most; with `resume` an extension that was ended
+            goes on.
+
+    Raises:
+        UsageError: nothing is added, a setting in `SAME` differs, or `run` or `out` cannot be used.
+        DataError: the data are not those of `run`, or `run` is damaged.
+    """
+    old = RunDirectory(run)
+    before = config_from(read_config(run), f"{run / 'config.yaml'}")
+    if not config.out or not (config.pool or config.ops):
+        raise UsageError("an extension needs --out for the new run, and --pool or --ops with the operations to add")
+    pairs = [(key, getattr(before, key), getattr(config, key)) for key in SAME]
+    changed = [f"{key}: {was!r} -> {now!r}" for key, was, now in pairs if was != now]
+    if changed:
+        raise UsageError(f"an extension keeps what {run} was searched for ({'; '.join(changed)}); begin a new search")
+    old.database.check()
+    states = old.database.states()
+    if not states:
+        raise UsageError(f"{run} has no finished round yet; go on with it first: evospace search --out {run} --resume")
+    whole = _whole_settings(before, config, states[-1])
+    new = RunDirectory(Path(config.out))
+    if not (new.path / "config.yaml").exists():
+        _create(old, new, prepare(replace(whole, resume=False)), states[-1])
+    elif not config.resume:
+        raise UsageError(f"{new.path} holds a run already; add --resume to go on, or choose another --out")
+    return search(replace(whole, resume=True))
+
+
+def _whole_settings(before: SearchConfig, config: SearchConfig, state: EvolutionState) -> SearchConfig:
+    """The settings of the extended run as one search: old and new operations, rounds counted from its first."""
+    pool, ops = (",".join(filter(None, texts)) for texts in ((before.pool, config.pool), (before.ops, config.ops)))
+    rounds = state.round + config.max_rounds if config.max_rounds else 0
+    return replace(config, pool=pool, ops=ops, max_rounds=rounds)
+
+
+def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state: EvolutionState) -> None:
+    """Build the new run directory beside its place, then move it there: it is whole or it is not there."""
+    old.check_data(experiment.contents)
+    full = experiment.problem.full
+    known = {row.operation for row in old.database.ledger()} | {n for names in state.waiting for n in names}
+    new_names = [name for name in full.candidates[0] if name not in known]
+    if not new_names:
+        raise UsageError(f"{old.path} has traversed every operation of that pool already; name others")
+    if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
+        raise UsageError(f"{new.path} is not empty; choose another --out")
+    added = full.with_candidates([new_names] * len(full.candidates))
+    queues = shuffled(added, experiment.config.seed, state.round)
+    new.path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=new.path.parent, prefix=f".{new.path.name}.") as folder:
+        made = RunDirectory(Path(folder) / "run")
+        made.open(experiment.config, experiment.contents)
+        old.database.copy_extended(made.path / "run.db", extended(state, queues, experiment.config.candidates))
+        kept = [old.checkpoint(state.round), *(old.member(state.round, i) for i in range(len(state.front)))]
+        for path in kept:
+            shutil.copyfile(path, made.path / path.relative_to(old.path))
+        write_text(made.path / "extended-from.txt", f"{old.path.resolve()} after round {state.round}\n")
+        made.path.replace(new.path)
+        flush_folder(new.path.parent)

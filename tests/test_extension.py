@@ -1,0 +1,94 @@
+"""A search goes on with operations that were not in its pool."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from evospace.cli import main
+from evospace.runs.run_directory import RunDirectory
+from tests.interruptions import SEARCH, content
+
+OPS = """
+import evospace
+from torch import nn
+
+@evospace.operation(kernel=(3, 5))
+def added_later(spec, shape):
+    return nn.Conv2d(shape.in_channels, shape.out_channels, spec.kernel, stride=shape.stride, padding=spec.kernel // 2)
+"""
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    run = tmp_path_factory.mktemp("base") / "run"
+    assert main([*SEARCH, "--out", str(run), "--max-rounds", "1"]) == 0
+    return run
+
+
+def test_new_operations_are_traversed_beside_the_inherited_front_and_the_old_run_stays(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, ops, out = hashes(base), tmp_path / "later.py", tmp_path / "run2"
+    ops.write_text(OPS)
+    flags = ["extend", str(base), "--ops", str(ops), "--out", str(out), "--candidates", "27"]
+    assert main([*flags, "--max-rounds", "1"]) == 0
+    old, new = RunDirectory(base).database, RunDirectory(out).database
+    first, last = new.states()
+    assert first.front == old.states()[0].front
+    assert new.ledger()[: len(old.ledger())] == old.ledger()
+    rows = [row for row in new.ledger() if row.round == 2]
+    for block, names in enumerate(first.inherited):
+        here = {row.operation for row in rows if row.block == block}
+        assert set(names) <= here
+        assert {row.operation for row in rows if row.block == block and row.inherited} == set(names)
+    scored = {text for text, *_ in new.evaluations(2)}
+    assert {str(e.architecture.to_json()).replace("'", '"') for e in first.front} <= scored  # rehearsed
+    assert last.round == 2
+    assert hashes(base) == before
+    # The rest: with the round limit lifted the queues run empty, in every block.
+    assert main([*flags, "--resume"]) == 0
+    states = new.states()
+    assert not any(states[-1].waiting)
+    traversed = {(row.block, row.operation) for row in new.ledger() if row.outcome != "postponed"}
+    assert len(traversed) == 29 * len(first.inherited)
+    assert hashes(base) == before
+    capsys.readouterr()
+    assert main(flags) == 2
+    assert "holds a run already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "text"),
+    [
+        ([], "--pool or --ops"),
+        (["--pool", "mobile27"], "every operation of that pool already"),
+        (["--pool", "grouped72", "--budget", "macs=2M"], "budget: 'macs=0.3M' -> 'macs=2M'"),
+        (["--pool", "grouped73"], "grouped72"),
+    ],
+)
+def test_an_extension_that_cannot_be_says_why(
+    extra: list[str], text: str, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["extend", str(base), *extra, "--out", str(tmp_path / "new")]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert text in error[0]
+    assert not list(tmp_path.iterdir())
+    assert main(["extend", str(tmp_path / "nowhere"), *extra]) == 2
+
+
+def test_an_extended_run_is_complete_in_itself(base: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        flags = ["extend", str(base), "--pool", "latency19", "--out", str(tmp_path / name), "--max-rounds", "1"]
+        assert main([*flags, "--candidates", "27"]) == 0
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    assert main(["search", "--out", str(tmp_path / "one"), "--resume"]) == 0
