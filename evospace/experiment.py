@@ -54,7 +54,7 @@ def _finished(config: SearchConfig) -> SearchResult | None:
     if not (run.path / "config.yaml").exists():
         return None
     run.check_settings(config)
-    load_ops(config.ops)
+    run.check_contents(_sources(load_ops(config.ops)), operations=True)
     front = run.finished_front(config.max_rounds)
     if front is None:
         return None
@@ -121,8 +121,7 @@ class Experiment:
     @property
     def contents(self) -> dict[str, str]:
         """Tells whether a resumed run has the same data and the same source of the user's operations."""
-        sources = {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in self.kinds}
-        return {**self.data.contents, **sources}
+        return {**self.data.contents, **_sources(self.kinds)}
 
     @property
     def settings(self) -> EvolutionSettings:
@@ -162,8 +161,8 @@ class Experiment:
                 )
                 for result in evolve(self.problem, self.settings, lab, state):
                     self._finish_round(lab, result)
-            states = self.directory.database.states()
-            front = self._publish(states)
+                lab.checkpoints.clear()  # where a crash came between storing the last round and this
+            front = self._publish(self.directory.database.states())
         screen.print(front_table(front.members, f"Pareto front of {self.directory.path}"))
         screen.print("wrote " + ", ".join(map(str, self.directory.contents())), soft_wrap=True)
         return SearchResult(run=self.directory.path, front=_members(self.directory, front))
@@ -201,9 +200,9 @@ class Experiment:
             lab.progress.line(f"warning: {len(result.failed)} not scored (the first: {result.failed[0][1]})")
         lab.save(number, front)
         self.directory.database.add(result)
+        lab.checkpoints.clear()
         self._publish(self.directory.database.states())
         lab.board.add_scalar("round/hypervolume", result.hypervolume, number)
-        lab.checkpoints.clear()
         s = self.directory.database.summaries()[-1]
         lab.progress.line(
             f"round {number} done: front of {len(front)}, best {100 * s['best']:.2f} %,"
@@ -212,7 +211,7 @@ class Experiment:
         )
 
     def _publish(self, states: Sequence[EvolutionState]) -> Front:
-        """Write `front.json` and the pictures, all from what the database holds."""
+        """Write the pictures and `front.json`, all from what the database holds."""
         run, problem = self.directory, self.problem
         front = Front(
             budget=self.config.budget,
@@ -222,10 +221,10 @@ class Experiment:
             seed=self.config.seed,
             members=states[-1].front,
         )
-        write_json(run.front, front.to_json())
         draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
         names, blocks = problem.full.candidates[0], len(problem.full.candidates)
         draw_space(run.path / "space.png", run.database.ledger(), names, blocks)
+        write_json(run.front, front.to_json())  # last: a run whose front is published has its pictures
         return front
 
 
@@ -244,6 +243,10 @@ def _members(run: RunDirectory, front: Front) -> tuple[FrontMember, ...]:
         )
         for i, e in enumerate(front.members)
     )
+
+
+def _sources(kinds: Sequence[str]) -> dict[str, str]:
+    return {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in kinds}
 
 
 def _device(name: str) -> str:

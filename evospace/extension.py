@@ -67,7 +67,7 @@ def _whole_settings(before: SearchConfig, config: SearchConfig, state: Evolution
 
 def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state: EvolutionState) -> None:
     """Build the new run directory beside its place, then move it there: it is whole or it is not there."""
-    old.check_data(experiment.contents)
+    old.check_contents(experiment.contents, operations=False)
     full = experiment.problem.full
     known = {row.operation for row in old.database.ledger()} | {n for names in state.waiting for n in names}
     new_names = [name for name in full.candidates[0] if name not in known]

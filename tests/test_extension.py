@@ -87,8 +87,10 @@ def test_an_extension_that_cannot_be_says_why(
 
 
 def test_an_extended_run_is_complete_in_itself(base: Path, tmp_path: Path) -> None:
+    ops = tmp_path / "later.py"
+    ops.write_text(OPS)
     for name in ("one", "two"):
-        flags = ["extend", str(base), "--pool", "latency19", "--out", str(tmp_path / name), "--max-rounds", "1"]
-        assert main([*flags, "--candidates", "27"]) == 0
+        flags = ["extend", str(base), "--ops", str(ops), "--out", str(tmp_path / name)]
+        assert main([*flags, "--max-rounds", "1", "--epochs", "1"]) == 0
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert main(["search", "--out", str(tmp_path / "one"), "--resume"]) == 0

@@ -148,11 +148,13 @@ class RunDatabase:
 
     def states(self) -> list[EvolutionState]:
         """The state after each finished round, in order."""
-        return [EvolutionState.from_json(json.loads(text)) for (text,) in self._all("SELECT state FROM rounds")]
+        with self._decoding():
+            return [EvolutionState.from_json(json.loads(text)) for (text,) in self._all("SELECT state FROM rounds")]
 
     def summaries(self) -> list[dict[str, Any]]:
         """The summary of each finished round, in order, with the seconds it took."""
-        summaries = [json.loads(text) for (text,) in self._all("SELECT summary FROM rounds")]
+        with self._decoding():
+            summaries = [json.loads(text) for (text,) in self._all("SELECT summary FROM rounds")]
         seconds = {(r, phase): s for r, phase, s in self._all("SELECT round, phase, seconds FROM timings")}
         for s in summaries:
             s.update({f"{phase}_seconds": seconds.get((s["round"], phase), 0.0) for phase in ("train", "score")})
@@ -161,7 +163,15 @@ class RunDatabase:
     def ledger(self) -> list[LedgerRow]:
         """Every row, by round and block."""
         rows = self._all("SELECT row FROM ledger ORDER BY round, block, rowid")
-        return [LedgerRow.from_json(json.loads(text)) for (text,) in rows]
+        with self._decoding():
+            return [LedgerRow.from_json(json.loads(text)) for (text,) in rows]
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{self._path}: damaged ({type(error).__name__}: {error})") from error
 
     def _all(self, query: str) -> list[tuple[Any, ...]]:
         with self._open() as db:

@@ -87,10 +87,13 @@ class RunDirectory:
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
 
-    def check_data(self, contents: Mapping[str, str]) -> None:
-        """Raise `DataError`, listing what differs, where the run was begun on other data (operations may differ)."""
-        old = {k: v for k, v in self._contents().items() if not k.startswith("operation ")}
-        self._compare(old, {k: v for k, v in contents.items() if not k.startswith("operation ")})
+    def check_contents(self, contents: Mapping[str, str], *, operations: bool) -> None:
+        """Raise `DataError`, listing what differs, where the run was begun with other operations, or on other data."""
+        old, new = (
+            {key: text for key, text in parts.items() if key.startswith("operation ") == operations}
+            for parts in (self._contents(), contents)
+        )
+        self._compare(old, new)
 
     def _compare(self, old: Mapping[str, str], contents: Mapping[str, str]) -> None:
         keys = [key for key in {**old, **contents} if old.get(key) != contents.get(key)]
