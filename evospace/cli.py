@@ -1,7 +1,9 @@
 """The command line. Flags are parsed before torch is imported."""
 
+import io
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import tyro
 
 from evospace.config import SearchConfig, load_config
-from evospace.errors import EvospaceError, UsageError, unknown_name
+from evospace.errors import EvospaceError, UsageError, printable, unknown_name
 
 HELP = """usage: evospace COMMAND [flags]
 
@@ -31,14 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(HELP)
         return 0 if args else 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
     try:
         if args[0] not in COMMANDS:
             raise unknown_name("command", args[0], COMMANDS)
         return COMMANDS[args[0]](args[1:])
     except EvospaceError as error:
         if "--debug" in args:
-            raise
-        print(f"evospace: error: {error}", file=sys.stderr)
+            traceback.print_exc()
+        print(f"evospace: error: {printable(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("evospace: interrupted; finished rounds are kept, go on with --resume", file=sys.stderr)
@@ -54,7 +58,12 @@ def _search(args: Sequence[str]) -> int:
         raise UsageError("--resume needs --out with the run directory to go on in")
     from evospace.experiment import search
 
-    search(config)
+    try:
+        search(config)
+    except EvospaceError:
+        if config.debug and "--debug" not in args:  # `debug: true` in the settings file
+            traceback.print_exc()
+        raise
     return 0
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from evospace.config import SearchConfig, changed_settings
 from evospace.errors import DataError, UsageError
+from evospace.reading import read_yaml
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import write_json, write_text
 
@@ -98,8 +99,8 @@ class RunDirectory:
 def read_config(path: Path) -> dict[str, Any]:
     """The settings a run was begun with; raises `UsageError` where `path` holds no run."""
     try:
-        data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = read_yaml(path / "config.yaml")
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: holds no readable config.yaml; give a run directory") from error
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")
