@@ -11,11 +11,12 @@ from pathlib import Path
 import tyro
 
 from evospace.config import SearchConfig, load_config
-from evospace.errors import EvospaceError, UsageError, printable, unknown_name
+from evospace.errors import DataError, EvospaceError, UsageError, printable, unknown_name
 
 HELP = """usage: evospace COMMAND [flags]
 
   search   evolve a search space on your images and return a Pareto front of networks
+  check    look at a folder of images before a search and tell what is wrong with it
   show     costs and blocks of a published network, a front's member or a run
   pools    the pools of operations, or the operations of one
 
@@ -81,6 +82,42 @@ def _take_config(args: Sequence[str]) -> tuple[Path | None, list[str]]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckArgs:
+    """Look at a data set before a search: what it holds, and what would stop or hurt a search."""
+
+    data: tyro.conf.Positional[str]
+    """A folder of images, or digits, fashion-mnist, cifar10, cifar100 or imagenet."""
+    image_size: int = 0
+    """Pixels, as for a search; 0 means the data set's own."""
+    data_dir: str = ""
+    """Where the named data sets lie or are downloaded to."""
+    workers: int = 0
+    """Threads that read images."""
+    json: bool = False
+    """Print one JSON object."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def _check(args: Sequence[str]) -> int:
+    parsed = tyro.cli(CheckArgs, args=args, prog="evospace check")
+    SearchConfig(image_size=parsed.image_size, workers=parsed.workers)  # the same limits
+    from evospace.data.check import check_data
+    from evospace.report.check_lines import check_lines, reading
+
+    data_dir = Path(parsed.data_dir) if parsed.data_dir else None
+    with reading() as step:
+        report = check_data(
+            parsed.data, data_dir=data_dir, image_size=parsed.image_size, workers=parsed.workers, step=step
+        )
+    print(json.dumps(report.to_json()) if parsed.json else "\n".join(check_lines(report)))
+    if report.errors:
+        text = f"{len(report.errors)} problems in {parsed.data} would stop a search; mend what is listed as an error"
+        print(f"evospace: error: {printable(text)}", file=sys.stderr)
+    return DataError.exit_code if report.errors else 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShowArgs:
     """Costs and blocks of one network."""
 
@@ -143,4 +180,9 @@ def _pools(args: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"search": _search, "show": _show, "pools": _pools}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "search": _search,
+    "check": _check,
+    "show": _show,
+    "pools": _pools,
+}
