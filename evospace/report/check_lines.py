@@ -26,6 +26,7 @@ def reading() -> Iterator[Callable[[int, int], None]]:
 def check_lines(report: CheckReport) -> list[str]:
     """The report, line by line."""
     train, test = (sum(report.counts[part].values()) for part in ("train", "test"))
+    classes = len(report.counts["train"])
     lines = [f"{printable(report.name)}: {classes} classes, {train} training images, {test} to test"]
     lines += _class_lines(report)
     if report.sizes:
