@@ -119,7 +119,8 @@ def load_config(path: Path) -> SearchConfig:
     try:
         data = read_yaml(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--config {path}: cannot be read as YAML settings ({reason(error)})") from error
+        text = f"--config {path}: cannot be read as YAML settings ({reason(error)}); write one `name: value` a line"
+        raise UsageError(text) from error
     if not isinstance(data, dict):
         raise UsageError(f"--config {path}: write a mapping of settings, e.g. data: digits")
     return config_from(data, f"--config {path}")
@@ -143,16 +144,16 @@ def _check_type(key: str, value: Any, hint: Any, where: str) -> None:
         return
     wanted = (int, float) if hint is float else (hint,)
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
-        raise UsageError(f"{where}: {key}: {_short(value)} is not of type {_TYPES[hint]}")
+        raise UsageError(f"{where}: {key}: {_short(value)} is not {_TYPES[hint]}")
     if isinstance(value, int) and abs(value) > _LARGEST:
         raise UsageError(f"{where}: {key}: the number is too large; allowed are at most {_LARGEST}")
 
 
 _TYPES = {
     str: "text; put it in quotes",
-    bool: "truth; write true or false",
-    int: "whole number",
-    float: "number; write it with a point, e.g. 0.1 or 1.0e-3",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number; write it with a point, e.g. 0.1 or 1.0e-3",
 }
 
 

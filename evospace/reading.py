@@ -31,8 +31,15 @@ def read_json(path: Path, limit: int) -> Any:
     text = read_text(path, limit)
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    except (RecursionError, ValueError) as error:
+        raise ValueError(_in_short(error)) from error
+
+
+def _in_short(error: Exception) -> str:
+    """Python's own words for two limits do not tell a user what is the matter."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number has too many digits" if "set_int_max_str_digits" in str(error) else str(error)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -57,8 +64,8 @@ def read_yaml(path: Path, limit: int = 1 << 16) -> Any:
         raise ValueError(f"{line}{error.problem}") from error
     except yaml.YAMLError as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    except (RecursionError, ValueError) as error:
+        raise ValueError(_in_short(error)) from error
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -47,8 +47,7 @@ def hold_out(data: ImageData, seed: int) -> SearchSplits:
         DataError: there are fewer than 8 training images.
     """
     count = len(data.train)
-    if problem := too_few(count):
-        raise DataError(f"{data.name}: {problem}; add images")
+    require_enough(data)
     held = held_out(count)
     order = torch.randperm(count, generator=torch_generator(seed, "hold-out"))
     plain = data.train.without_augmentation()
@@ -57,6 +56,12 @@ def hold_out(data: ImageData, seed: int) -> SearchSplits:
         fitness=plain.subset(order[: held // 2]),
         scoring=plain.subset(order[held // 2 : held]),
     )
+
+
+def require_enough(data: ImageData) -> None:
+    """Raise `DataError` where there are too few training images for a search."""
+    if problem := too_few(len(data.train)):
+        raise DataError(f"{data.name}: {problem}; add images")
 
 
 def too_few(count: int) -> str:
