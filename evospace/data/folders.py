@@ -8,7 +8,7 @@ import torch
 
 from evospace.data.image_data import ImageData, fingerprint, in_memory_splits
 from evospace.data.images import decode_all, sample_format
-from evospace.data.layout import Layout, read_layout, test_share
+from evospace.data.layout import Layout, read_layout, share_to_test
 from evospace.data.loaded import LoadedSplit, Sample
 from evospace.data.splits import Augmentation, Split
 from evospace.errors import DataError, printable
@@ -55,7 +55,7 @@ def split_layout(layout: Layout, seed: int) -> FolderSamples:
 
 def _split_class(paths: Sequence[Path], seed: int, index: int) -> tuple[list[Path], list[Path]]:
     order = torch.randperm(len(paths), generator=torch_generator(seed, "folder-split", index)).tolist()
-    held = test_share(len(paths))
+    held = share_to_test(len(paths))
     return [paths[i] for i in sorted(order[held:])], [paths[i] for i in sorted(order[:held])]
 
 

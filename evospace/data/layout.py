@@ -72,7 +72,7 @@ def read_layout(root: Path) -> Layout:
     return Layout(root=root, train=train, test=held[0], odd=tuple(unused))
 
 
-def test_share(count: int) -> int:
+def share_to_test(count: int) -> int:
     """How many of a class's images become the test where there is no test part: a fifth, and one stays to train."""
     return min(count - 1, max(1, round(0.2 * count))) if count else 0
 
