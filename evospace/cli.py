@@ -1,7 +1,9 @@
 """The command line. Flags are parsed before torch is imported."""
 
+import io
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,12 +12,13 @@ from pathlib import Path
 import tyro
 
 from evospace.config import SearchConfig, load_config
-from evospace.errors import EvospaceError, InterruptedRunError, UsageError, unknown_name
+from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError, printable, unknown_name
 
 HELP = """usage: evospace COMMAND [flags]
 
   search   evolve a search space on your images and return a Pareto front of networks
   extend   go on from a search with operations that were not in its pool
+  check    look at a folder of images before a search and tell what is wrong with it
   show     costs and blocks of a published network, a front's member or a run
   pools    the pools of operations, or the operations of one
 
@@ -33,15 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(HELP)
         return 0 if args else 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
     try:
         if args[0] not in COMMANDS:
             raise unknown_name("command", args[0], COMMANDS)
         return COMMANDS[args[0]](args[1:])
     except EvospaceError as error:
         if "--debug" in args:
-            raise
+            traceback.print_exc()
         kind = "" if isinstance(error, InterruptedRunError) else "error: "
-        print(f"evospace: {kind}{error}", file=sys.stderr)
+        print(f"evospace: {kind}{printable(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("evospace: interrupted at once; what was stored before is kept, go on with --resume", file=sys.stderr)
@@ -58,7 +63,12 @@ def _search(args: Sequence[str]) -> int:
         raise UsageError("--resume needs --out with the run directory to go on in")
     from evospace.experiment import search
 
-    search(config)
+    try:
+        search(config)
+    except EvospaceError:
+        if config.debug and "--debug" not in args:  # `debug: true` in the settings file
+            traceback.print_exc()
+        raise
     return 0
 
 
@@ -100,6 +110,42 @@ def _take_config(args: Sequence[str]) -> tuple[Path | None, list[str]]:
         if arg.startswith("--config="):
             return Path(arg.partition("=")[2]), rest[:i] + rest[i + 1 :]
     return None, rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckArgs:
+    """Look at a data set before a search: what it holds, and what would stop or hurt a search."""
+
+    data: tyro.conf.Positional[str]
+    """A folder of images, or digits, fashion-mnist, cifar10, cifar100 or imagenet."""
+    image_size: int = 0
+    """Pixels, as for a search; 0 means the data set's own."""
+    data_dir: str = ""
+    """Where the named data sets lie or are downloaded to."""
+    workers: int = 0
+    """Threads that read images."""
+    json: bool = False
+    """Print one JSON object."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def _check(args: Sequence[str]) -> int:
+    parsed = tyro.cli(CheckArgs, args=args, prog="evospace check")
+    SearchConfig(image_size=parsed.image_size, workers=parsed.workers)  # the same limits
+    from evospace.data.check import check_data
+    from evospace.report.check_lines import check_lines, reading
+
+    data_dir = Path(parsed.data_dir) if parsed.data_dir else None
+    with reading() as step:
+        report = check_data(
+            parsed.data, data_dir=data_dir, image_size=parsed.image_size, workers=parsed.workers, step=step
+        )
+    print(json.dumps(report.to_json()) if parsed.json else "\n".join(check_lines(report)))
+    if report.errors:
+        text = f"{len(report.errors)} problems in {parsed.data} would stop a search; mend what is listed as an error"
+        print(f"evospace: error: {printable(text)}", file=sys.stderr)
+    return DataError.exit_code if report.errors else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +214,7 @@ def _pools(args: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "search": _search,
     "extend": _extend,
+    "check": _check,
     "show": _show,
     "pools": _pools,
 }

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
-import yaml
 
 from evospace.cost.budget import Budget
-from evospace.errors import UsageError, unknown_name
+from evospace.errors import UsageError, reason, unknown_name
+from evospace.reading import read_yaml
 
 NOT_PART_OF_THE_RESULT = frozenset({"out", "resume", "device", "workers", "debug", "max_rounds", "data_dir", "ops"})
 """Settings that may differ when a run is resumed: `max_rounds` only stops earlier, and the data and the user's
@@ -79,6 +79,8 @@ class SearchConfig:
             if not low <= value <= high:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: allowed are {low} to {high}")
         for name, hint in get_type_hints(SearchConfig).items():
+            if hint is str and "\0" in getattr(self, name):
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: leave the NUL character out")
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 allowed = ", ".join(get_args(hint))
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: allowed are {allowed}")
@@ -96,7 +98,9 @@ class SearchConfig:
         return dataclasses.asdict(self)
 
 
+_LARGEST = 2**63 - 1
 _RANGES: tuple[tuple[str, float, float], ...] = (
+    ("seed", -_LARGEST, _LARGEST),
     ("epochs", 1, 100_000),
     ("samples", 1, 1_000_000),
     ("max_rounds", 0, 10_000),
@@ -113,9 +117,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 def load_config(path: Path) -> SearchConfig:
     """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"--config {path}: cannot be read as YAML ({str(error).splitlines()[0]})") from error
+        data = read_yaml(path)
+    except (OSError, ValueError) as error:
+        text = f"--config {path}: cannot be read as YAML settings ({reason(error)}); write one `name: value` a line"
+        raise UsageError(text) from error
     if not isinstance(data, dict):
         raise UsageError(f"--config {path}: write a mapping of settings, e.g. data: digits")
     return config_from(data, f"--config {path}")
@@ -126,7 +131,7 @@ def config_from(data: dict[Any, Any], where: str) -> SearchConfig:
     hints = get_type_hints(SearchConfig)
     for key, value in data.items():
         if key not in hints:
-            raise unknown_name(f"setting in {where}", str(key), hints)
+            raise unknown_name(f"setting in {where}", f"{key!s:.80}", hints)
         _check_type(str(key), value, hints[key], where)
     values: dict[str, Any] = {k: float(v) if hints[k] is float else v for k, v in data.items()}
     return SearchConfig(**values)
@@ -135,11 +140,31 @@ def config_from(data: dict[Any, Any], where: str) -> SearchConfig:
 def _check_type(key: str, value: Any, hint: Any, where: str) -> None:
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise UsageError(f"{where}: {key}: {value!r} is not one of {', '.join(get_args(hint))}")
+            raise UsageError(f"{where}: {key}: {_short(value)} is not one of {', '.join(get_args(hint))}")
         return
     wanted = (int, float) if hint is float else (hint,)
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
-        raise UsageError(f"{where}: {key}: {value!r} is not of type {hint.__name__}")
+        raise UsageError(f"{where}: {key}: {_short(value)} is not {_TYPES[hint]}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise UsageError(f"{where}: {key}: the number is too large; allowed are at most {_LARGEST}")
+
+
+_TYPES = {
+    str: "text; put it in quotes",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number; write it with a point, e.g. 0.1 or 1.0e-3",
+}
+
+
+def _short(value: Any) -> str:
+    """`value` as Python writes it, cut to a length that fits a line; whole numbers of any size."""
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return "a huge number"
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # such a number inside a list
+        return f"a {type(value).__name__}"
 
 
 def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -1,7 +1,22 @@
 """Errors a user can mend, each with the exit code the command line gives it."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line breaks, marks that turn the writing direction, and bytes that are no UTF-8 (surrogates)."""
+
+
+def printable(text: object) -> str:
+    """`text` on one line that any terminal and any file takes: what cannot be shown is escaped as in Python."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, without the file's name: that stands in the message already."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 class EvospaceError(Exception):

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
-from evospace.data import ImageData, hold_out, load_data
+from evospace.data import ImageData, hold_out, load_data, require_enough
 from evospace.errors import UsageError
 from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
@@ -75,6 +75,7 @@ def prepare(config: SearchConfig) -> "Experiment":
         device=device,
         workers=config.workers,
     )
+    require_enough(data)
     skeleton = make_skeleton(
         config.skeleton or None,
         image_size=data.image_size,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evospace.cost.network_cost import count_network
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, UsageError, reason
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
 from evospace.runs.front import read_front
@@ -26,7 +26,7 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
         architecture = Architecture.of(
             [[OpSpec.parse(op).with_se().name for op in names] for names in architecture.blocks]
         )
-    counted = count_network(skeleton, architecture, classes)
+    counted = _count(name, skeleton, architecture, classes)
     return {
         "name": name,
         "macs": counted["macs"],
@@ -48,6 +48,15 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
     }
 
 
+def _count(name: str, skeleton: Skeleton, architecture: Architecture, classes: int) -> dict[str, int]:
+    try:
+        return count_network(skeleton, architecture, classes)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:  # PyTorch, for sizes past 2^63
+        raise DataError(f"{name}: its sizes make no network ({reason(error):.200})") from error
+
+
 def _find(name: str) -> tuple[Skeleton, Architecture, int]:
     if name.lower() in PUBLISHED:
         key = name.lower()
@@ -56,7 +65,9 @@ def _find(name: str) -> tuple[Skeleton, Architecture, int]:
     text, mark, position = name.rpartition("#") if "#" in name else (name, "", "")
     path = _front_file(Path(text))
     if path is None:
-        raise UsageError(f"{name!r} is neither a published network ({', '.join(PUBLISHED)}) nor a front.json or run")
+        raise UsageError(
+            f"{name!r:.200} is neither a published network ({', '.join(PUBLISHED)}) nor a front.json or run"
+        )
     front = read_front(path)
     if not front.members:
         raise DataError(f"{path}: the front has no members")

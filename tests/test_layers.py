@@ -7,7 +7,7 @@ from pathlib import Path
 import evospace.errors
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "seeding", "registry"),
+    ("errors", "seeding", "registry", "reading"),
     ("ops",),
     ("space",),
     ("cost", "cost.table", "cost.budget", "sampling", "config"),

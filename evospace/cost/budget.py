@@ -52,7 +52,7 @@ class Budget:
             return cls(metric=metric, low=math.ceil(WINDOW * ceiling), high=ceiling)
         window = cls(metric=metric, low=_amount(low, text), high=_amount(high, text))
         if window.low > window.high:
-            raise UsageError(f"budget {text!r}: the window's start is above its end")
+            raise UsageError(f"budget {text!r}: the window's start is above its end; write LOW..HIGH")
         return window
 
 

@@ -1,16 +1,18 @@
 """Folders of images: `train/` with `val/` or `test/`, or one folder, each with a folder per class."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from evospace.data.image_data import ImageData, in_memory_splits
-from evospace.data.images import SUFFIXES, decode_all, sample_format
+from evospace.data.images import decode_all, sample_format
+from evospace.data.layout import Layout, read_layout, share_to_test
 from evospace.data.loaded import LoadedSplit, Sample
 from evospace.data.splits import Augmentation, Split
-from evospace.errors import DataError
+from evospace.errors import DataError, printable
 from evospace.seeding import torch_generator
 
 MEMORY_LIMIT = 1 << 30
@@ -19,7 +21,7 @@ MEMORY_LIMIT = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSamples:
-    """The files of a folder with one class map for both splits; labels index `classes`."""
+    """The files of a folder with one class map for both splits; labels index `classes`, names that can be shown."""
 
     root: Path
     classes: tuple[str, ...]
@@ -31,56 +33,35 @@ def scan_folder(root: Path, seed: int) -> FolderSamples:
     """Find the images below `root`; a single folder of classes is split 80/20 within each class by `seed`.
 
     Raises:
-        DataError: no class folders, a class without images, or a test class that training does not have.
+        DataError: no class folders, a class without images, a test class that training does not have, or an
+            image's name that is no file.
     """
-    if not (root / "train").is_dir():
-        return _split_single(root, _class_files(root), seed)
-    held = next((root / name for name in ("test", "val") if _folders(root / name)), None)
-    if held is None:
-        raise DataError(f"{root} has train/ but no class folders in val/ or test/; add one of them")
-    train, test = _class_files(root / "train"), _class_files(held)
-    if unknown := sorted(test.keys() - train.keys()):
-        raise DataError(f"{held} has class {unknown[0]!r}, which {root / 'train'} lacks; add or remove it")
-    classes = tuple(sorted(train))
-    return FolderSamples(root=root, classes=classes, train=_label(train, classes), test=_label(test, classes))
+    layout = read_layout(root)
+    if errors := [finding for finding in layout.findings() if finding.kind.error]:
+        raise DataError(errors[0].text)
+    return split_layout(layout, seed)
 
 
-def _split_single(root: Path, files: dict[str, list[Path]], seed: int) -> FolderSamples:
-    train, test = {}, {}
-    for index, (name, paths) in enumerate(files.items()):
-        order = torch.randperm(len(paths), generator=torch_generator(seed, "folder-split", index)).tolist()
-        held = min(len(paths) - 1, max(1, round(0.2 * len(paths))))
-        test[name] = [paths[i] for i in sorted(order[:held])]
-        train[name] = [paths[i] for i in sorted(order[held:])]
-    classes = tuple(files)
-    samples = _label(test, classes)
-    if not samples:
-        raise DataError(f"{root} has one image per class, none is left to test on; add images")
-    return FolderSamples(root=root, classes=classes, train=_label(train, classes), test=samples)
+def split_layout(layout: Layout, seed: int) -> FolderSamples:
+    """Training and test files of a layout; where it has no test part, `seed` chooses it."""
+    names = sorted(layout.train.images)
+    train, test = layout.train.images, layout.test.images if layout.test else {}
+    if not layout.test:
+        parts = {name: _split_class(train[name], seed, index) for index, name in enumerate(names)}
+        train, test = ({name: part[i] for name, part in parts.items()} for i in (0, 1))
+    return FolderSamples(
+        root=layout.root, classes=tuple(map(printable, names)), train=_label(train, names), test=_label(test, names)
+    )
 
 
-def _label(files: dict[str, list[Path]], classes: tuple[str, ...]) -> tuple[Sample, ...]:
+def _split_class(paths: Sequence[Path], seed: int, index: int) -> tuple[list[Path], list[Path]]:
+    order = torch.randperm(len(paths), generator=torch_generator(seed, "folder-split", index)).tolist()
+    held = share_to_test(len(paths))
+    return [paths[i] for i in sorted(order[held:])], [paths[i] for i in sorted(order[:held])]
+
+
+def _label(files: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> tuple[Sample, ...]:
     return tuple((path, label) for label, name in enumerate(classes) for path in files.get(name, ()))
-
-
-def _folders(root: Path) -> list[Path]:
-    """The folders in `root` that are not hidden, sorted; none if there is no `root`."""
-    if not root.is_dir():
-        return []
-    return sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
-
-
-def _class_files(root: Path) -> dict[str, list[Path]]:
-    """The image files of every class folder in `root`, sorted, at any depth."""
-    files = {
-        folder.name: sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-        for folder in _folders(root)
-    }
-    if len(files) < 2:
-        raise DataError(f"{root} has {len(files)} class folders but needs 2 or more; add one for each class")
-    if empty := [name for name, paths in files.items() if not paths]:
-        raise DataError(f"class {empty[0]!r} in {root} has no images ({' '.join(sorted(SUFFIXES))}); add some")
-    return files
 
 
 def load_folder(root: Path, *, name: str, image_size: int | None, seed: int, device: str, workers: int) -> ImageData:
@@ -89,10 +70,7 @@ def load_folder(root: Path, *, name: str, image_size: int | None, seed: int, dev
     Raises:
         DataError: the layout does not fit or an image cannot be read; the text names folder or file.
     """
-    try:
-        samples = scan_folder(root, seed)
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); mend its permissions") from error
+    samples = scan_folder(root, seed)
     channels, default_size = sample_format([path for path, _ in (*samples.train, *samples.test)])
     size = image_size or default_size
     count = len(samples.train) + len(samples.test)

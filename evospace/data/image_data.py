@@ -39,7 +39,7 @@ class SearchSplits:
 
 
 def hold_out(data: ImageData, seed: int) -> SearchSplits:
-    """Hold out the larger of 10 % and 300 training images, never more than half; the test is not touched.
+    """Hold out `held_out` training images; the test is not touched.
 
     One half of them becomes `fitness`, the other `scoring`, neither augmented.
 
@@ -47,9 +47,8 @@ def hold_out(data: ImageData, seed: int) -> SearchSplits:
         DataError: there are fewer than 8 training images.
     """
     count = len(data.train)
-    if count < 8:
-        raise DataError(f"{data.name} has {count} training images; a search needs at least 8")
-    held = min(max(count // 10, 300), count // 2)
+    require_enough(data)
+    held = held_out(count)
     order = torch.randperm(count, generator=torch_generator(seed, "hold-out"))
     plain = data.train.without_augmentation()
     return SearchSplits(
@@ -57,6 +56,22 @@ def hold_out(data: ImageData, seed: int) -> SearchSplits:
         fitness=plain.subset(order[: held // 2]),
         scoring=plain.subset(order[held // 2 : held]),
     )
+
+
+def require_enough(data: ImageData) -> None:
+    """Raise `DataError` where there are too few training images for a search."""
+    if problem := too_few(len(data.train)):
+        raise DataError(f"{data.name}: {problem}; add images")
+
+
+def too_few(count: int) -> str:
+    """What to say where `count` training images are too few for a search; else empty."""
+    return f"{count} training images, a search needs at least 8" if count < 8 else ""
+
+
+def held_out(count: int) -> int:
+    """How many of `count` training images are held out: the larger of 10 % and 300, never more than half."""
+    return min(max(count // 10, 300), count // 2)
 
 
 def in_memory_splits(

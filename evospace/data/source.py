@@ -8,7 +8,8 @@ from torch import Tensor
 from evospace.data.datasets import DATASETS, READERS, Arrays
 from evospace.data.folders import load_folder
 from evospace.data.image_data import ImageData, SearchSplits, fingerprint, hold_out, in_memory_splits
-from evospace.errors import UsageError
+from evospace.data.layout import is_folder
+from evospace.errors import UsageError, printable
 
 __all__ = ["ImageData", "SearchSplits", "hold_out", "load_data"]
 
@@ -44,22 +45,32 @@ def load_data(
         raise UsageError(f"image size {image_size} is not possible; give 1 or more")
     if workers < 0:
         raise UsageError(f"{workers} workers are not possible; give 0 or more")
-    if data_dir is not None and not data_dir.is_dir():
+    if data_dir is not None and not is_folder(data_dir):
         raise UsageError(f"data folder {data_dir} is not a folder; name one that exists with --data-dir")
     if name_or_dir in READERS:
         return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, device)
-    root = Path(name_or_dir).expanduser()
+    root, name = find_folder(name_or_dir, data_dir)
+    if name_or_dir == "imagenet":
+        image_size = image_size or 224
+    return load_folder(root, name=name, image_size=image_size, seed=seed, device=device, workers=workers)
+
+
+def find_folder(name_or_dir: str, data_dir: Path | None) -> tuple[Path, str]:
+    """The folder of images that `name_or_dir` stands for, and a name for it; `UsageError` if there is none."""
     if name_or_dir == "imagenet":
         if data_dir is None:
             raise UsageError("imagenet needs --data-dir with the folder that holds its train/ and val/")
-        root, image_size = data_dir, image_size or 224
-    elif not root.is_dir():
+        return data_dir, name_or_dir
+    try:
+        root = Path(name_or_dir).expanduser()
+    except RuntimeError:  # ~name of a user who is not known
+        root = Path(name_or_dir)
+    if not is_folder(root):
         raise UsageError(
-            f"no data set or folder {name_or_dir!r}; give one of {', '.join(DATASETS)}, "
+            f"no data set or folder {name_or_dir!r:.200}; give one of {', '.join(DATASETS)}, "
             "or the path of a folder of images"
         )
-    name = name_or_dir if name_or_dir in DATASETS else root.resolve().name
-    return load_folder(root, name=name, image_size=image_size, seed=seed, device=device, workers=workers)
+    return root, printable(root.resolve().name)
 
 
 def _from_arrays(name: str, arrays: Arrays, image_size: int | None, device: str) -> ImageData:

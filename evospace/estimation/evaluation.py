@@ -39,10 +39,22 @@ class Evaluation:
         try:
             return cls(
                 architecture=Architecture.from_json(data["architecture"]),
-                macs=int(data["macs"]),
-                params=int(data["params"]),
-                accuracy=float(data["accuracy"]),
-                round=int(data["round"]),
+                macs=_whole(data["macs"]),
+                params=_whole(data["params"]),
+                accuracy=_fraction(data["accuracy"]),
+                round=_whole(data["round"]),
             )
         except (TypeError, KeyError, ValueError) as error:
             raise DataError(f"not a scored architecture: {error}") from error
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("macs, params and round are whole numbers, 0 or more")
+    return value
+
+
+def _fraction(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise ValueError("accuracy is a number from 0 to 1")
+    return float(value)

@@ -76,9 +76,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by `value` as indented JSON; names that are not UTF-8 stay readable by JSON's own escapes."""
-    try:
-        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-        write_bytes(path, f"{text}\n".encode())
-    except UnicodeEncodeError:
-        write_bytes(path, f"{json.dumps(value, indent=1, allow_nan=False)}\n".encode())
+    """Replace `path` by `value` as indented JSON; bytes of a file name that are no UTF-8 are escaped as JSON does."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, text)

@@ -1,19 +1,20 @@
 """`front.json`: the versioned, self-contained result of a search."""
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, UsageError, reason
 from evospace.estimation.evaluation import Evaluation
 from evospace.ops.kinds import KINDS
 from evospace.ops.spec import OpSpec
 from evospace.ops.user import require_source
+from evospace.reading import read_json
 from evospace.space.skeleton import Skeleton
 
 FORMAT = 1
+LARGEST = 1 << 26
+"""No front is larger than this many bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,41 +56,56 @@ def _describe(spec: OpSpec) -> dict[str, Any]:
 
 
 def read_front(path: Path) -> Front:
-    """Read `front.json`; raises `DataError` for a missing, damaged or foreign file."""
+    """Read `front.json`; raises `DataError` for a missing, damaged or foreign file. No name in it is used as a path."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as a front ({error})") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DataError(f"{path}: not a front.json of format {FORMAT}")
+        data = read_json(path, LARGEST)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a front ({reason(error)}); {_HINT}") from error
+    if not isinstance(data, dict) or type(data.get("format")) is not int or data["format"] != FORMAT:
+        raise DataError(f"{path}: not a front.json of format {FORMAT}; {_HINT}")
     try:
-        for name, described in data["operations"].items():
-            source = described.pop("source_sha256")
-            if OpSpec.from_json(described).name != name:
-                raise DataError(f"{path}: operation {name!r} does not fit its description")
-            require_source(described["kind"], source)
-        skeleton = Skeleton.from_json(data["skeleton"])
-        return Front(
-            budget=str(data["budget"]),
-            data=str(data["data"]),
-            class_names=tuple(map(str, data["class_names"])),
-            skeleton=skeleton,
-            seed=int(data["seed"]),
-            members=_members(data["front"], skeleton),
-        )
-    except UsageError as error:
-        raise DataError(f"{path}: {error}") from error
+        return _front(data)
+    except (DataError, UsageError) as error:
+        raise DataError(f"{path}: {error}; {_HINT}") from error
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"{path}: damaged front.json ({type(error).__name__}: {error})") from error
+        raise DataError(f"{path}: damaged front.json ({type(error).__name__}: {error}); {_HINT}") from error
 
 
-def _members(data: Sequence[Any], skeleton: Skeleton) -> tuple[Evaluation, ...]:
+_HINT = "give one that a search wrote"
+
+
+def _front(data: dict[str, Any]) -> Front:
+    for name, described in data["operations"].items():
+        source = described.pop("source_sha256")
+        if OpSpec.from_json(described).name != name:
+            raise DataError(f"operation {name!r:.80} does not fit its description")
+        if source is not None and not isinstance(source, str):
+            raise TypeError("source_sha256 is a text or null")
+        require_source(described["kind"], source)
+    skeleton = Skeleton.from_json(data["skeleton"])
+    if not all(isinstance(name, str) for name in data["class_names"]) or not data["class_names"]:
+        raise TypeError("class_names is a list of texts")
+    if not all(isinstance(data[key], str) for key in ("budget", "data")) or type(data["seed"]) is not int:
+        raise TypeError("budget and data are texts, seed is a whole number")
+    return Front(
+        budget=data["budget"],
+        data=data["data"],
+        class_names=tuple(data["class_names"]),
+        skeleton=skeleton,
+        seed=data["seed"],
+        members=_members(data["front"], skeleton),
+    )
+
+
+def _members(data: Any, skeleton: Skeleton) -> tuple[Evaluation, ...]:
+    if not isinstance(data, list):
+        raise TypeError("front is a list of scored architectures")
     members = tuple(Evaluation.from_json(entry) for entry in data)
     shapes = skeleton.blocks()
     for e in members:
         blocks = e.architecture.blocks
         if len(blocks) != len(shapes) or not all(n or s.keeps_shape for n, s in zip(blocks, shapes, strict=True)):
-            raise ValueError("an architecture does not fit the skeleton")
+            raise DataError("an architecture does not fit the skeleton")
         for name in {name for names in blocks for name in names}:
             OpSpec.parse(name)
     return members

@@ -13,6 +13,7 @@ import yaml
 
 from evospace.config import SearchConfig, changed_settings
 from evospace.errors import DataError, UsageError
+from evospace.reading import read_yaml
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import replace_file, write_json, write_text
 from evospace.runs.front import Front, read_front
@@ -161,8 +162,8 @@ def _of_ours(entry: Path) -> bool:
 def read_config(path: Path) -> dict[str, Any]:
     """The settings a run was begun with; raises `UsageError` where `path` holds no run."""
     try:
-        data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = read_yaml(path / "config.yaml")
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: holds no readable config.yaml; give a run directory") from error
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")

@@ -11,6 +11,8 @@ import yaml
 from evospace.errors import DataError, UsageError, unknown_name
 from evospace.ops.spec import BlockShape
 
+MAX_BLOCKS = 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -89,13 +91,21 @@ class Skeleton:
         try:
             stages = tuple(Stage(**stage) for stage in data["stages"])
             skeleton = cls(**(data | {"stages": stages}))
-            if not all(isinstance(n, int) and 1 <= n <= 65536 for n in skeleton._sizes()):
-                raise ValueError("sizes are whole numbers from 1 to 65536")
-            if not skeleton.blocks() or {stage.entry for stage in stages} - {"start", "reduce", "expand"}:
-                raise ValueError("a skeleton has blocks, in stages entered by start, reduce or expand")
+            skeleton._check()
         except (TypeError, KeyError, ValueError) as error:
             raise DataError(f"not a skeleton's description: {error}") from error
         return skeleton
+
+    def _check(self) -> None:
+        """Raise `ValueError` where a stored description makes no sense; nothing is laid out before."""
+        if not all(type(n) is int and 1 <= n <= 65536 for n in self._sizes()):
+            raise ValueError("sizes are whole numbers from 1 to 65536")
+        if sum(stage.repeat + (stage.entry != "start") for stage in self.stages) > MAX_BLOCKS:
+            raise ValueError(f"a skeleton has at most {MAX_BLOCKS} blocks")
+        if not self.blocks() or {stage.entry for stage in self.stages} - {"start", "reduce", "expand"}:
+            raise ValueError("a skeleton has blocks, in stages entered by start, reduce or expand")
+        if not isinstance(self.name, str) or self.activation not in ("relu", "swish"):
+            raise ValueError("a skeleton has a name, and relu or swish for its activation")
 
     def _sizes(self) -> list[int]:
         own = [self.image_size, self.image_channels, self.stem_channels, self.stem_stride, self.head_channels]
