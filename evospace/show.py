@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from evospace.cost.network_cost import count_network
 from evospace.errors import DataError, UsageError, reason
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
@@ -21,12 +20,12 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
     A run directory, or a front without `#i`, is described by its most accurate member. `macs` are multiply-adds
     (what papers call FLOPs); `flops` counts each as two.
     """
-    skeleton, architecture, classes = _find(name)
+    skeleton, architecture, classes, stored = _find(name)
     if se:
         architecture = Architecture.of(
             [[OpSpec.parse(op).with_se().name for op in names] for names in architecture.blocks]
         )
-    counted = _count(name, skeleton, architecture, classes)
+    counted = _count(name, skeleton, architecture, classes) if se or stored is None else stored
     return {
         "name": name,
         "macs": counted["macs"],
@@ -49,6 +48,8 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
 
 
 def _count(name: str, skeleton: Skeleton, architecture: Architecture, classes: int) -> dict[str, int]:
+    from evospace.cost.network_cost import count_network  # loads torch, which takes seconds
+
     try:
         return count_network(skeleton, architecture, classes)
     except UsageError as error:
@@ -57,11 +58,12 @@ def _count(name: str, skeleton: Skeleton, architecture: Architecture, classes: i
         raise DataError(f"{name}: its sizes make no network ({reason(error):.200})") from error
 
 
-def _find(name: str) -> tuple[Skeleton, Architecture, int]:
+def _find(name: str) -> tuple[Skeleton, Architecture, int, dict[str, int] | None]:
+    """Skeleton, architecture, classes, and the costs where they are stored."""
     if name.lower() in PUBLISHED:
         key = name.lower()
         pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
-        return published_skeleton(key), published_architecture(key, pool), 1000
+        return published_skeleton(key), published_architecture(key, pool), 1000, None
     text, mark, position = name.rpartition("#") if "#" in name else (name, "", "")
     path = _front_file(Path(text))
     if path is None:
@@ -75,7 +77,8 @@ def _find(name: str) -> tuple[Skeleton, Architecture, int]:
     index = number if mark else len(front.members) - 1
     if not 0 <= index < len(front.members):
         raise UsageError(f"{name!r}: the front has members #0 to #{len(front.members) - 1}")
-    return front.skeleton, front.members[index].architecture, front.classes
+    member = front.members[index]
+    return front.skeleton, member.architecture, front.classes, {"macs": member.macs, "params": member.params}
 
 
 def find_run(name: str) -> RunDirectory | None:
