@@ -84,6 +84,8 @@ class SearchConfig:
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 allowed = ", ".join(get_args(hint))
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: allowed are {allowed}")
+        if self.out != self.out.encode("utf-8", "replace").decode("utf-8"):
+            raise UsageError(f"--out {self.out}: the name has to be UTF-8; choose another")
         if self.budget:
             Budget.parse(self.budget)
 

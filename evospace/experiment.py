@@ -13,7 +13,7 @@ from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
 from evospace.data import ImageData, hold_out, load_data, require_enough
-from evospace.errors import UsageError
+from evospace.errors import UsageError, printable
 from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_with
@@ -84,7 +84,7 @@ def prepare(config: SearchConfig) -> "Experiment":
     )
     problem = make_problem(config, skeleton, kinds, budget, len(data.classes))
     require_reachable(problem.full, problem.table, problem.budget)
-    out = Path(config.out or f"runs/{Path(config.data).resolve().name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{time.strftime('%Y%m%d-%H%M%S')}")
     return Experiment(
         config=config,
         data=data,

@@ -47,3 +47,20 @@ def test_foreign_and_damaged_files_are_data_errors(change: dict[str, Any], tmp_p
     path.write_text("not json")
     with pytest.raises(DataError, match="cannot be read"):
         read_front(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("macs", value) for value in (True, 5.0, "5", -1, 2**63, None)),
+        *(("accuracy", value) for value in (True, "0.5", 1.5, -0.1)),
+        ("round", 1.5),
+    ],
+)
+def test_numbers_are_not_taken_from_other_types(key: str, value: Any, tmp_path: Path) -> None:
+    path = tmp_path / "front.json"
+    content = FRONT.to_json()
+    content["front"][0][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="not a scored architecture"):
+        read_front(path)
