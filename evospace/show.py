@@ -6,6 +6,7 @@ from typing import Any
 
 from evospace.cost.network_cost import count_network
 from evospace.errors import DataError, UsageError
+from evospace.ops.kinds import gated
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
 from evospace.runs.front import read_front
@@ -24,7 +25,7 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
     skeleton, architecture, classes = _find(name)
     if se:
         architecture = Architecture.of(
-            [[OpSpec.parse(op).with_se().name for op in names] for names in architecture.blocks]
+            [[gated(OpSpec.parse(op)).name for op in names] for names in architecture.blocks]
         )
     counted = count_network(skeleton, architecture, classes)
     return {
