@@ -155,7 +155,7 @@ class ShowArgs:
     network: tyro.conf.Positional[str]
     """nsenet-27, nsenet, nsenet-gpu, FRONT.json#i, or a run directory."""
     se: bool = False
-    """Give every operation a squeeze-excite gate."""
+    """Give every operation a squeeze-excite gate, where its kind has one."""
     ops: str = ""
     """Python file of the user's own operations that the network uses."""
     json: bool = False

@@ -51,7 +51,7 @@ class SearchConfig:
     activation: Literal["relu", "swish"] = "relu"
     """Activation of the whole network."""
     se: bool = False
-    """Give every operation of the pool a squeeze-excite gate."""
+    """Give every operation of the pool a squeeze-excite gate, where its kind has one."""
     batch_size: Annotated[int, tyro.conf.arg(aliases=["-b"])] = 128
     """Images per step."""
     lr: float = 0.1

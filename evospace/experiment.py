@@ -15,7 +15,7 @@ from evospace.cost.network_cost import cost_tables
 from evospace.data import ImageData, hold_out, load_data, require_enough
 from evospace.errors import UsageError, printable
 from evospace.lab import SupernetLab
-from evospace.ops.kinds import KINDS
+from evospace.ops.kinds import KINDS, gated
 from evospace.ops.pools import pool_with
 from evospace.ops.user import load_ops
 from evospace.report.figures import draw_fronts, draw_space
@@ -101,7 +101,7 @@ def make_problem(
 ) -> Problem:
     """The full space over the pool, and its cost tables."""
     specs = pool_with(config.pool, kinds)
-    names = [(spec.with_se() if config.se else spec).name for spec in specs]
+    names = list(dict.fromkeys((gated(spec) if config.se else spec).name for spec in specs))
     full = SearchSpace.over(skeleton.blocks(), names, config.branches)
     return Problem(full=full, tables=cost_tables(skeleton, full, classes), budget=budget, classes=classes)
 

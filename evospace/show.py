@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evospace.errors import DataError, UsageError, reason
+from evospace.ops.kinds import gated
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
 from evospace.runs.front import read_front
@@ -23,7 +24,7 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
     skeleton, architecture, classes, stored = _find(name)
     if se:
         architecture = Architecture.of(
-            [[OpSpec.parse(op).with_se().name for op in names] for names in architecture.blocks]
+            [[gated(OpSpec.parse(op)).name for op in names] for names in architecture.blocks]
         )
     counted = _count(name, skeleton, architecture, classes) if se or stored is None else stored
     return {

@@ -3,14 +3,23 @@
 from torch import nn
 
 from evospace.errors import UsageError
-from evospace.ops import operations as operations  # registers the kinds that ship with EvoSpace
-from evospace.ops.kinds import KINDS
+from evospace.ops import operations as operations  # this and the families register the kinds that ship
+from evospace.ops.kinds import KINDS, require_se
+from evospace.ops.modern import attention as attention
+from evospace.ops.modern import channels as channels
+from evospace.ops.modern import inverted as inverted
+from evospace.ops.modern import involution as involution
+from evospace.ops.modern import large as large
+from evospace.ops.modern import pooling as pooling
+from evospace.ops.modern import reparam as reparam
+from evospace.ops.modern import residual as residual
 from evospace.ops.spec import BlockShape, OpSpec
 
 
 def build_op(spec: OpSpec, shape: BlockShape) -> nn.Module:
     """A new module for `spec` at `shape`; raises `UsageError` where the two do not fit."""
     factory = KINDS[spec.kind].factory
+    require_se(spec)
     try:
         return factory(spec, shape)
     except (ValueError, TypeError, AssertionError) as error:

@@ -2,9 +2,10 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from evospace.errors import UsageError
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.registry import Registry
 
@@ -21,6 +22,8 @@ class OperationKind:
 
     factory: Factory
     specs: tuple[OpSpec, ...]
+    se: bool = False
+    """Whether the factory honours `OpSpec.se`."""
     source_sha256: str | None = None
     """For a user's own operation; `None` for those that ship with EvoSpace."""
 
@@ -36,13 +39,15 @@ def operation(
     expansion: Sequence[int | None] = (None,),
     dilation: Sequence[int] = (1,),
     groups: Sequence[tuple[int, int]] = ((1, 1),),
+    se: bool = False,
     name: str | None = None,
 ) -> Callable[[F], F]:
     """Register a function or class as an operation kind.
 
     It is called as ``factory(spec, shape)`` and returns a module that maps ``N x C_in x H x W`` to
     ``N x C_out x ceil(H/stride) x ceil(W/stride)``. One operation exists per combination of the settings
-    given here. The kind is called `name`, else the function's name, else the class's in lower case.
+    given here. The kind is called `name`, else the function's name, else the class's in lower case. `se` says
+    that the factory honours `spec.se`: only then can the operation be built with squeeze-excite.
 
     Example::
 
@@ -57,7 +62,21 @@ def operation(
         grid = itertools.product(kernel, expansion, dilation, groups)
         specs = tuple(OpSpec(kind=kind, kernel=k, expansion=e, dilation=d, groups=g) for k, e, d, g in grid)
         source = loading[-1] if loading else None
-        KINDS.add(kind, OperationKind(factory=factory, specs=specs, source_sha256=source))
+        KINDS.add(kind, OperationKind(factory=factory, specs=specs, se=se, source_sha256=source))
         return factory
 
     return register
+
+
+def gated(spec: OpSpec) -> OpSpec:
+    """The operation with squeeze-excite where its kind honours it, else the operation itself."""
+    return spec.with_se() if KINDS[spec.kind].se else spec
+
+
+def require_se(spec: OpSpec) -> None:
+    """Raise `UsageError` for squeeze-excite in an operation whose kind would ignore it."""
+    if spec.se and not KINDS[spec.kind].se:
+        raise UsageError(
+            f"operation {spec.name}: kind {spec.kind} has no squeeze-excite; write {replace(spec, se=False).name},"
+            " or declare @operation(..., se=True) where the factory honours spec.se"
+        )

@@ -1,6 +1,8 @@
-"""Named, ordered sets of operations. The order matters only to read the published networks."""
+"""Named, ordered sets of operations. The order matters only to read the published networks. No torch here."""
 
+from evospace.ops.filters import parse_pools
 from evospace.ops.kinds import KINDS
+from evospace.ops.modern.grids import GRIDS
 from evospace.ops.spec import OpSpec
 from evospace.registry import Registry
 
@@ -34,15 +36,25 @@ LATENCY19: Pool = (
     *_grid("dualconv", (3,), (1, 2)),
     *_FACTORIZED,
 )
+_MBCONV = _grid("mbconv", (3, 5, 7), _EXPANSIONS)
+MODERN: Pool = (
+    *_MBCONV,
+    *_grid("mbconv", (9, 11), (1, 3)),
+    *(_mbconv(k, e, d) for k, d in ((3, 2), (3, 3), (5, 2)) for e in _EXPANSIONS),
+    *(spec for kind, grid in GRIDS.items() for spec in grid.specs(kind)),
+    *(spec.with_se() for spec in _MBCONV),
+    *(spec.with_se() for kind, grid in GRIDS.items() if grid.se for spec in grid.specs(kind)),
+)
 POOLS.add("mobile27", MOBILE27)
 POOLS.add("grouped72", GROUPED72)
 POOLS.add("latency19", LATENCY19)
+POOLS.add("modern", MODERN)
 
 
-def pool_with(name: str, user_kinds: tuple[str, ...] = ()) -> Pool:
-    """The pool called `name`, followed by the operations of the given user kinds (no operation twice)."""
-    specs = [
-        *(spec for part in name.split(",") for spec in POOLS[part]),
-        *(spec for kind in user_kinds for spec in KINDS[kind].specs),
-    ]
+def pool_with(text: str, user_kinds: tuple[str, ...] = ()) -> Pool:
+    """The pools that `text` names, followed by the operations of the given user kinds (no operation twice).
+
+    `text` is as `parse_pools` reads it, e.g. ``mobile27,modern:kernel<=5``; its conditions do not touch user kinds.
+    """
+    specs = [*parse_pools(text, POOLS), *(spec for kind in user_kinds for spec in KINDS[kind].specs)]
     return tuple(dict.fromkeys(specs))

@@ -1,0 +1,1 @@
+"""The operations of the pool `modern`: which there are (no torch), and a module per few families (torch)."""
