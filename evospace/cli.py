@@ -143,7 +143,7 @@ def _check(args: Sequence[str]) -> int:
         )
     print(json.dumps(report.to_json()) if parsed.json else "\n".join(check_lines(report)))
     if report.errors:
-        text = f"{len(report.errors)} problems in {parsed.data} would stop a search; mend what is listed as an error"
+        text = f"{parsed.data}: a search would stop ({len(report.errors)} found); mend what is listed as an error"
         print(f"evospace: error: {printable(text)}", file=sys.stderr)
     return DataError.exit_code if report.errors else 0
 
