@@ -60,7 +60,7 @@ def _count(name: str, skeleton: Skeleton, architecture: Architecture, classes: i
 
 
 def _find(name: str) -> tuple[Skeleton, Architecture, int, dict[str, int] | None]:
-    """Skeleton, architecture, classes, and the costs where they are stored."""
+    """Skeleton, architecture, classes, and the costs where a run has stored them; a lone file is not believed."""
     if name.lower() in PUBLISHED:
         key = name.lower()
         pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
@@ -79,7 +79,8 @@ def _find(name: str) -> tuple[Skeleton, Architecture, int, dict[str, int] | None
     if not 0 <= index < len(front.members):
         raise UsageError(f"{name!r}: the front has members #0 to #{len(front.members) - 1}")
     member = front.members[index]
-    return front.skeleton, member.architecture, front.classes, {"macs": member.macs, "params": member.params}
+    stored = {"macs": member.macs, "params": member.params} if find_run(text) else None
+    return front.skeleton, member.architecture, front.classes, stored
 
 
 def find_run(name: str) -> RunDirectory | None:
