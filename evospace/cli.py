@@ -191,22 +191,22 @@ class PoolsArgs:
     """The pools of operations, or the operations of one."""
 
     name: tyro.conf.Positional[str] = ""
-    """A pool's name; none lists the pools."""
+    """A pool, or several and filtered as --pool takes them; none lists the pools."""
     json: bool = False
-    """Print JSON: with a name a list of operation names, else a mapping of pool to size."""
+    """Print JSON: with a pool a list of operation names, else a mapping of pool to size."""
     debug: bool = False
     """Show tracebacks."""
 
 
 def _pools(args: Sequence[str]) -> int:
     parsed = tyro.cli(PoolsArgs, args=args, prog="evospace pools")
-    from evospace.ops.pools import POOLS
+    from evospace.ops.pools import POOLS, pool_with
 
     if not parsed.name:
         sizes = {name: len(POOLS[name]) for name in POOLS}
         print(json.dumps(sizes) if parsed.json else "\n".join(f"{n:<12} {k} operations" for n, k in sizes.items()))
         return 0
-    names = [spec.name for spec in POOLS[parsed.name]]
+    names = [spec.name for spec in pool_with(parsed.name)]
     print(json.dumps(names) if parsed.json else "\n".join(names))
     return 0
 

@@ -37,7 +37,8 @@ class SearchConfig:
     candidates: int = 5
     """K: operations per block searched in one round."""
     pool: str = "mobile27"
-    """Pool of operations: see `evospace pools`."""
+    """Pools of operations (see `evospace pools`), with commas between, each perhaps filtered by conditions after
+    colons: "mobile27,modern:kernel<=5:kind!=involution". Settings: kernel, expansion, dilation, kind, se."""
     ops: str = ""
     """Python files of your own operations, separated by commas; they join the pool."""
     skeleton: str = ""

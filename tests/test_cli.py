@@ -12,9 +12,11 @@ import torch
 
 import evospace
 from evospace.cli import COMMANDS, main
+from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.errors import BudgetError, DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
+from evospace.experiment import make_problem
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.show import describe_network
@@ -97,6 +99,8 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (["shw"], 2, "show"),
         (["show", "nsenet-28"], 2, "nsenet-27"),
         (["pools", "mobile28"], 2, "mobile27"),
+        (["pools", "modern:kernl<=5"], 2, "did you mean kernel"),
+        (["search", "--data", "digits", "--budget", "macs=1M", "--pool", "modern:kernel<3"], 2, "no operation"),
     ],
 )
 def test_mistakes_get_one_line_and_their_exit_code(
@@ -122,6 +126,29 @@ def test_show_and_pools(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(shown["blocks"]) == 18
     assert main(["pools", "mobile27", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 27
+
+
+@pytest.mark.parametrize(
+    ("text", "operations"),
+    [
+        ("mobile27,latency19", 31),
+        ("latency19:kind=conv,latency19", 19),
+        ("mobile27:kernel<=5:expansion<=3:kind!=mbconv", 2),
+        ("modern:kind=repvgg", 2),
+    ],
+)
+def test_pools_are_joined_and_filtered(text: str, operations: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pools", text, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == operations
+
+
+def test_se_touches_only_kinds_that_honour_it_and_makes_no_operation_twice() -> None:
+    pool = "modern:kind=mbconv:kernel=3:dilation=1,modern:kind=repvgg"
+    config = SearchConfig(data="digits", budget="macs=1M", pool=pool, se=True)
+    skeleton = make_skeleton(None, image_size=8, image_channels=1)
+    problem = make_problem(config, skeleton, (), Budget.parse(config.budget), 10)
+    names = ("mbconv_k3_e1_se", "mbconv_k3_e3_se", "mbconv_k3_e6_se", "repvgg_k3", "repvgg_k5")
+    assert problem.full.candidates[0] == names
 
 
 def test_a_config_file_is_read_and_flags_win(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

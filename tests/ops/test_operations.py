@@ -4,21 +4,21 @@ from torch import Tensor, nn
 
 from evospace.errors import UsageError
 from evospace.ops.build import build_op
-from evospace.ops.kinds import KINDS, operation
+from evospace.ops.kinds import KINDS, gated, operation
 from evospace.ops.layers import SqueezeExcite, activation
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.testing import check_operation
 
 SHAPE = BlockShape(in_channels=16, out_channels=24, stride=2, resolution=8)
-EVERY = tuple(dict.fromkeys([*POOLS["grouped72"], *POOLS["latency19"]]))
+SHIPPED = tuple(dict.fromkeys(spec for pool in POOLS.values() for spec in pool))
+EVERY = tuple(dict.fromkeys([*SHIPPED, *map(gated, SHIPPED)]))
 
 
 @pytest.mark.parametrize("activation", ["relu", "swish"])
-@pytest.mark.parametrize("se", [False, True], ids=["plain", "se"])
 @pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.name)
-def test_every_shipped_operation_keeps_the_contract(spec: OpSpec, se: bool, activation: str) -> None:
-    check_operation(spec.with_se() if se else spec, activation)
+def test_every_shipped_operation_keeps_the_contract(spec: OpSpec, activation: str) -> None:
+    check_operation(spec, activation)
 
 
 def convolutions(name: str) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...], int]]:
@@ -120,6 +120,29 @@ def test_the_suite_finds_each_fault(fault: str, text: str) -> None:
             check_operation(OpSpec(kind=kind))
     finally:
         KINDS.remove(kind)
+
+
+def test_a_kind_says_whether_it_honours_squeeze_excite() -> None:
+    def build(_: OpSpec, shape: BlockShape) -> nn.Module:
+        return nn.Conv2d(shape.in_channels, shape.out_channels, 1, shape.stride)
+
+    operation(name="silent")(build)
+    operation(name="honours", se=True)(build)
+    try:
+        assert [gated(OpSpec(kind=kind)).name for kind in ("silent", "honours")] == ["silent", "honours_se"]
+        build_op(OpSpec.parse("honours_se"), SHAPE)
+        with pytest.raises(UsageError, match=r"silent_se.*se=True"):
+            build_op(OpSpec.parse("silent_se"), SHAPE)
+    finally:
+        KINDS.remove("silent")
+        KINDS.remove("honours")
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(spec.kind for spec in SHIPPED))
+def test_squeeze_excite_adds_parameters_exactly_where_it_is_declared(kind: str) -> None:
+    plain = KINDS[kind].specs[-1]
+    counts = [sum(p.numel() for p in build_op(spec, SHAPE).parameters()) for spec in (plain, gated(plain))]
+    assert (counts[0] < counts[1]) == KINDS[kind].se
 
 
 def test_the_suite_finds_shared_state() -> None:

@@ -35,6 +35,10 @@ class PooledAttention(nn.Module):
         mixed: Tensor = self.project(seen.transpose(2, 3).reshape(len(images), -1, height, width))
         return mixed
 
+    def extra_repr(self) -> str:
+        """What the layers inside do not show."""
+        return f"grid={self.grid}"
+
 
 def _heads(images: Tensor) -> Tensor:
     """``N x C x H x W -> N x C/8 x HW x 8``."""
