@@ -21,7 +21,7 @@ from evospace.ops.user import load_ops
 from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
-from evospace.result import FrontMember, SearchResult
+from evospace.result import SearchResult, members_of
 from evospace.runs.files import write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
@@ -59,7 +59,7 @@ def _finished(config: SearchConfig) -> SearchResult | None:
     if front is None:
         return None
     console().print(front_table(front.members, f"{run.path} is finished; its Pareto front"))
-    return SearchResult(run=run.path, front=_members(run, front))
+    return SearchResult(run=run.path, front=members_of(run, front))
 
 
 def prepare(config: SearchConfig) -> "Experiment":
@@ -147,7 +147,7 @@ class Experiment:
             state = states[-1] if states else self._first_state()
             rounds = min(self.config.max_rounds or state.rounds, state.rounds)
             progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
-            with progress, writing(self.directory.path / "tensorboard"), self._board(state.round) as board:
+            with progress, writing(self.directory.path), self._board(state.round) as board:
                 self._announce(progress, rounds)
                 lab = SupernetLab(
                     config=self.config,
@@ -166,7 +166,7 @@ class Experiment:
             front = self._publish(self.directory.database.states())
         screen.print(front_table(front.members, f"Pareto front of {self.directory.path}"))
         screen.print("wrote " + ", ".join(map(str, self.directory.contents())), soft_wrap=True)
-        return SearchResult(run=self.directory.path, front=_members(self.directory, front))
+        return SearchResult(run=self.directory.path, front=members_of(self.directory, front))
 
     def _first_state(self) -> EvolutionState:
         planned = default_rounds(len(self.problem.full.candidates[0]), self.config.candidates)
@@ -227,23 +227,6 @@ class Experiment:
         draw_space(run.path / "space.png", run.database.ledger(), names, blocks)
         write_json(run.front, front.to_json())  # last: a run whose front is published has its pictures
         return front
-
-
-def _members(run: RunDirectory, front: Front) -> tuple[FrontMember, ...]:
-    last = run.database.states()[-1].round
-    return tuple(
-        FrontMember(
-            architecture=e.architecture,
-            accuracy=e.accuracy,
-            macs=e.macs,
-            params=e.params,
-            round=e.round,
-            skeleton=front.skeleton,
-            classes=front.classes,
-            weights=run.member(last, i),
-        )
-        for i, e in enumerate(front.members)
-    )
 
 
 def _sources(kinds: Sequence[str]) -> dict[str, str]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
@@ -29,14 +29,13 @@ from evospace.space.skeleton import Skeleton
 from evospace.strategies.space_evolution import Problem
 from evospace.supernet.fitness import PruneRule
 from evospace.supernet.supernet import SuperNet
-from evospace.training.snapshot import Snapshot, TrainState, take
+from evospace.training.initial_weights import inherit_weights, initialised_supernet
+from evospace.training.snapshot import TrainState, pack, take, unpack
 from evospace.training.supernet_trainer import (
     EpochReport,
     Progressed,
     RoundTrainer,
     TrainSettings,
-    inherit_weights,
-    initialised_supernet,
 )
 
 SAVE_SECONDS = 60.0
@@ -111,7 +110,7 @@ class SupernetLab:
 
     def _trained(self, trainer: RoundTrainer) -> TrainState:
         saved = self.checkpoints.newest(trainer.round)
-        now, good = unpacked(*saved) if saved else (None, None)
+        now, good = unpack(*saved) if saved else (None, None)
         try:
             state = trainer.run(now, good)
         except (MemoryError, RuntimeError) as error:
@@ -126,7 +125,7 @@ class SupernetLab:
         return state
 
     def _save(self, round: int, progressed: Progressed) -> None:
-        self.checkpoints.save(*packed(round, progressed))
+        self.checkpoints.save(*pack(round, take(progressed.state), progressed.good))
         self._saved = time.monotonic()
 
     def _after_step(self, round: int, progressed: Progressed) -> None:
@@ -143,15 +142,16 @@ class SupernetLab:
         start = time.monotonic()
         try:
             yield
-        finally:
-            with suppress(EvospaceError):  # where the disk is full, that is told already
+        except BaseException:
+            with suppress(EvospaceError):  # what ended the phase is what the user is to hear of
                 self.run.database.add_seconds(round, phase, time.monotonic() - start)
+            raise
+        self.run.database.add_seconds(round, phase, time.monotonic() - start)
 
     def _scores(self, round: int, estimator: SharedWeights, architectures: Sequence[Architecture]) -> list[float | str]:
         """Score in order, going on after what is stored already."""
-        scores = [
-            s for (known, s), a in zip(self.run.database.scores(round), architectures, strict=False) if known == a
-        ]
+        pairs = zip(self.run.database.scores(round), architectures, strict=False)
+        scores = [score for (_, score), _ in takewhile(lambda pair: pair[0][0] == pair[1], pairs)]
         stored, saved = len(scores), time.monotonic()
         with self._timed(round, "score"):
             for position in range(len(scores), len(architectures)):
@@ -234,23 +234,6 @@ class SupernetLab:
             estimator.supernet.calibrate(e.architecture, (images for images, _ in estimator.calibration))
             state = estimator.supernet.extract(e.architecture).state_dict()
             save_checkpoint(self.run.member(round, i), state, {"round": round, "accuracy": e.accuracy})
-
-
-def packed(round: int, progressed: Progressed) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and values of a training checkpoint: the state now, and the last good one within an epoch."""
-    now, good = take(progressed.state), progressed.good
-    tensors = {f"now/{key}": value for key, value in now.tensors.items()}
-    tensors |= {f"good/{key}": value for key, value in good.tensors.items()} if good else {}
-    return tensors, {"round": round, "now": now.meta, "good": good.meta if good else None}
-
-
-def unpacked(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> tuple[Snapshot, Snapshot | None]:
-    """The inverse of `packed`."""
-    now, good = (
-        Snapshot(tensors={k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)}, meta=meta[p[:-1]] or {})
-        for p in ("now/", "good/")
-    )
-    return now, good if meta["good"] else None
 
 
 def _alphas(state: TrainState) -> dict[tuple[int, str], float]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from torch import nn
 
 from evospace.runs.checkpoints import load_checkpoint
+from evospace.runs.front import Front
+from evospace.runs.run_directory import RunDirectory
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import Skeleton
 from evospace.supernet.network import Network
@@ -40,3 +42,21 @@ class SearchResult:
     run: Path
     front: tuple[FrontMember, ...]
     """Cheapest first, accuracy strictly rising."""
+
+
+def members_of(run: RunDirectory, front: Front) -> tuple[FrontMember, ...]:
+    """The networks of a run's front, with the weights they had in the last round's supernet."""
+    last = run.database.states()[-1].round
+    return tuple(
+        FrontMember(
+            architecture=e.architecture,
+            accuracy=e.accuracy,
+            macs=e.macs,
+            params=e.params,
+            round=e.round,
+            skeleton=front.skeleton,
+            classes=front.classes,
+            weights=run.member(last, i),
+        )
+        for i, e in enumerate(front.members)
+    )

@@ -237,3 +237,31 @@ def test_data_that_vanish_end_the_run_with_one_line_and_it_goes_on_when_they_are
     shutil.move(tmp_path / "away", data)
     assert main([*search, "--out", str(tmp_path / "run"), "--resume"]) == 0
     assert content(tmp_path / "run") == content(tmp_path / "whole")
+
+
+def test_a_run_ended_before_it_began_begins(undisturbed: Any, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert end_at(0.0, undisturbed[1], lambda: signal.raise_signal(signal.SIGINT), out) == 130
+    assert not (out / "config.yaml").exists()
+    (out / "run.db").write_bytes(b"")  # made, and nothing in it yet
+    assert main([*SEARCH, "--out", str(out), "--resume"]) == 0
+    assert content(out) == undisturbed[0]
+
+
+def test_two_damaged_databases_end_with_one_line(
+    undisturbed: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert end_at(0.1, undisturbed[1], lambda: signal.raise_signal(signal.SIGINT), out) == 130
+    flip(out / "run.db", 3)
+    assert main([*SEARCH, "--out", str(out), "--resume"]) == 0  # before the first round ends there is a copy too
+    assert content(out) == undisturbed[0]
+    for name in ("run.db", "run-previous.db"):
+        flip(out / name, 3)
+    (out / "front.json").unlink()
+    capsys.readouterr()
+    assert main([*SEARCH, "--out", str(out), "--resume"]) == 4
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert "run.db" in error[0]
+    assert "run-previous.db" in error[0]

@@ -69,15 +69,14 @@ class RunDatabase:
             raise DataError(f"{self._path}: damaged, or no run database ({error})") from error
 
     def create(self) -> None:
-        """Make an empty database where there is none."""
-        if self._path.exists():
-            return
+        """Make what is missing of an empty database, and its copy."""
         with self._open(write=True) as db:
             for name, columns in _TABLES.items():
                 db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}, checksum INTEGER NOT NULL)")
             db.execute("CREATE INDEX IF NOT EXISTS evaluations_of_round ON evaluations (round, position)")
             db.execute(_TIMINGS)
             db.execute(f"PRAGMA user_version = {FORMAT}")
+        self._copy(self.previous)
 
     def add(self, result: RoundResult) -> None:
         """Store a finished round."""

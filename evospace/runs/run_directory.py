@@ -123,7 +123,10 @@ class RunDirectory:
             database.check()
             return ""
         except DataError as error:
-            RunDatabase(database.previous).check()
+            try:
+                RunDatabase(database.previous).check()
+            except DataError as other:
+                raise DataError(f"{error}; nor is its copy of use: {other}; choose another --out") from error
             aside = self.path / "run-damaged.db"
             if (self.path / "run.db").exists():
                 (self.path / "run.db").replace(aside)
@@ -149,14 +152,14 @@ class RunDirectory:
 
 
 _FOLDERS = ("checkpoints", "front", "tensorboard")
-_FILES = ("environment.json", "run.db", "run.db-journal")
+_FILES = ("environment.json", "run.db", "run.db-journal", "run-previous.db")
 
 
 def _of_ours(entry: Path) -> bool:
     """Whether it may lie in a directory whose run was ended before it began."""
     if entry.name in _FOLDERS:
         return not any(entry.iterdir())
-    return entry.name in _FILES or entry.name.startswith((".environment.json.", ".config.yaml."))
+    return entry.name in _FILES or entry.name.startswith((".environment.json.", ".config.yaml.", ".run-previous.db."))
 
 
 def read_config(path: Path) -> dict[str, Any]:

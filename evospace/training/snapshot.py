@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evospace.errors import DataError
 from evospace.space.search_space import SearchSpace
 from evospace.supernet.fitness import Fitness
 from evospace.supernet.supernet import SuperNet
@@ -70,7 +71,20 @@ def take(state: TrainState) -> Snapshot:
 
 
 def restore(state: TrainState, snapshot: Snapshot) -> None:
-    """Put a copy back into a state freshly started over the round's whole space; raises `KeyError` if it is not."""
+    """Put a copy back into a state freshly started over the round's whole space.
+
+    Raises `DataError` where the copy is of another space (a checkpoint of another version of EvoSpace, say).
+    """
+    try:
+        _restore(state, snapshot)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"the training checkpoint does not fit the round's space ({type(error).__name__}: {error}); remove"
+            " checkpoints/training-*.safetensors of the run to train the round anew"
+        ) from error
+
+
+def _restore(state: TrainState, snapshot: Snapshot) -> None:
     for block, name, step in snapshot.meta["pruned"]:
         prune(state, (block, name), step)
     state.needed = {(block, name) for block, name in snapshot.meta["needed"]}
@@ -81,6 +95,23 @@ def restore(state: TrainState, snapshot: Snapshot) -> None:
     with torch.no_grad():
         for key, tensor in own.items():
             tensor.copy_(snapshot.tensors[key])
+
+
+def pack(round: int, now: Snapshot, good: Snapshot | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and values of a training checkpoint: the state now, and within an epoch the last good one."""
+    tensors = {f"now/{key}": value for key, value in now.tensors.items()}
+    tensors |= {f"good/{key}": value for key, value in good.tensors.items()} if good else {}
+    return tensors, {"round": round, "now": now.meta, "good": good.meta if good else None}
+
+
+def unpack(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> tuple[Snapshot, Snapshot | None]:
+    """The inverse of `pack`."""
+    parts = {
+        name: {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+        for name in ("now", "good")
+    }
+    good = Snapshot(tensors=parts["good"], meta=meta["good"]) if meta["good"] else None
+    return Snapshot(tensors=parts["now"], meta=meta["now"]), good
 
 
 def prune(state: TrainState, pair: tuple[int, str], step: int) -> None:

@@ -28,7 +28,6 @@ from evospace.supernet.fitness import (
     first_weights,
     pair_route,
 )
-from evospace.supernet.network import initialise
 from evospace.supernet.supernet import SuperNet
 from evospace.training.optimisers import set_lr, sgd, started_adam, warmup_cosine
 from evospace.training.snapshot import Position, Snapshot, TrainState, prune, restore, take
@@ -287,19 +286,3 @@ def fitness_step(
 def collapsed(report: EpochReport, best: float, chance: float) -> bool:
     """A loss that is not finite, or an accuracy under half of the best so far once that was twice chance."""
     return not math.isfinite(report.loss) or (best > 2 * chance and report.accuracy < best / 2)
-
-
-def inherit_weights(supernet: SuperNet, previous: dict[str, Tensor]) -> int:
-    """Copy the weights of everything that stays from an earlier supernet's state; returns how many tensors."""
-    own = supernet.state_dict()
-    kept = {key: value for key, value in previous.items() if key in own and own[key].shape == value.shape}
-    supernet.load_state_dict(own | kept)
-    return len(kept)
-
-
-def initialised_supernet(make: Callable[[], SuperNet], seed: int, round: int, device: str) -> SuperNet:
-    """A supernet with weights fixed by (seed, round), channels_last, on `device`."""
-    supernet = make()
-    initialise(supernet, torch.Generator().manual_seed(derive(seed, "weights", round)))
-    moved: SuperNet = supernet.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved

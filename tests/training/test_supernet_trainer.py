@@ -12,12 +12,13 @@ from torch import Tensor
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
 from evospace.data.splits import Batch, InMemorySplit
-from evospace.errors import CollapseError
+from evospace.errors import CollapseError, DataError
 from evospace.sampling.reachable import is_reachable
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
 from evospace.supernet.fitness import PruneRule
 from evospace.supernet.supernet import SuperNet
+from evospace.training.initial_weights import inherit_weights, initialised_supernet
 from evospace.training.snapshot import Snapshot, TrainState, restore, take
 from evospace.training.supernet_trainer import (
     EpochReport,
@@ -25,8 +26,6 @@ from evospace.training.supernet_trainer import (
     TrainSettings,
     collapsed,
     fitness_step,
-    inherit_weights,
-    initialised_supernet,
 )
 
 SKELETON = make_skeleton(None, image_size=8, image_channels=1)
@@ -173,5 +172,5 @@ def test_a_copy_of_another_space_is_refused() -> None:
     copy = take(trained())
     smaller = SPACE.without([(0, "mbconv_k3_e1")])
     other = replace(trainer(), space=smaller, make=lambda: SuperNet(SKELETON, smaller, 3))
-    with pytest.raises(KeyError):
+    with pytest.raises(DataError, match="does not fit"):
         restore(other.start(), copy)

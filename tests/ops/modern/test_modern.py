@@ -1,11 +1,9 @@
 """The pool `modern`: oracles for what its families are known for; tests/ops/test_operations.py has the suite."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from evospace.cost.network_cost import cost_tables, count_network
 from evospace.errors import UsageError
 from evospace.ops.build import build_op
 from evospace.ops.layers import eca_kernel
@@ -13,9 +11,6 @@ from evospace.ops.modern.channels import ChannelShuffle, mixed_sizes
 from evospace.ops.modern.reparam import reparametrise
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import BlockShape, OpSpec
-from evospace.space.architecture import Architecture
-from evospace.space.search_space import SearchSpace
-from evospace.space.skeleton import make_skeleton
 
 MODERN = POOLS["modern"]
 
@@ -59,18 +54,6 @@ def test_eca_and_mixconv_follow_their_papers_rules() -> None:
         sizes = mixed_sizes(channels, 3)
         assert sum(sizes) == channels
         assert max(sizes) - min(sizes) <= channels // 3
-
-
-def test_the_table_adds_up_to_the_whole_network() -> None:
-    skeleton = make_skeleton(None, image_size=28, image_channels=1)
-    rng = np.random.default_rng(0)
-    names = [spec.name for spec in MODERN]
-    space = SearchSpace.over(skeleton.blocks(), names)
-    tables = cost_tables(skeleton, space, 10)
-    for _ in range(3):
-        architecture = Architecture.of(rng.choice(names, 3, replace=False).tolist() for _ in skeleton.blocks())
-        counted = count_network(skeleton, architecture, 10)
-        assert {metric: table.cost(architecture) for metric, table in tables.items()} == counted
 
 
 def test_squeeze_excite_is_refused_where_it_would_be_ignored() -> None:

@@ -1,0 +1,79 @@
+"""Images that stay on disk: deaths of worker processes, and epochs taken up in the middle."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import evospace.data.loaded
+from evospace.data.images import decode
+from evospace.data.loaded import RESTARTS, LoadedSplit
+from evospace.data.splits import Batch
+from evospace.errors import DataError
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[tuple[Path, int]]:
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(12):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(rng.integers(256, size=(10, 10, 3), dtype=np.uint8)).save(path)
+        found.append((path, i % 3))
+    return found
+
+
+def batches(split: LoadedSplit, start: int = 0) -> list[Batch]:
+    return list(split.epoch(4, seed=3, start=start))
+
+
+def same(one: list[Batch], two: list[Batch]) -> bool:
+    pairs = zip(one, two, strict=True)
+    return all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs)
+
+
+def test_an_epoch_taken_up_in_the_middle_has_the_same_rest(samples: list[tuple[Path, int]]) -> None:
+    split = LoadedSplit(samples, image_size=8, augmented=True)
+    assert same(batches(split, start=1), batches(split)[1:])
+    assert batches(split, start=3) == []
+
+
+def test_a_dead_worker_is_replaced_and_no_batch_is_lost_or_changed(
+    samples: list[tuple[Path, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = batches(LoadedSplit(samples, image_size=8, augmented=True))
+    parent, dead = os.getpid(), tmp_path / "dead"
+
+    def dies_once(path: Path, channels: int) -> Image.Image:
+        if path.name == "7.png" and not dead.exists():
+            assert os.getpid() != parent
+            dead.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(path, channels)
+
+    monkeypatch.setattr(evospace.data.loaded, "decode", dies_once)
+    assert same(batches(LoadedSplit(samples, image_size=8, augmented=True, workers=1)), whole)
+    assert dead.exists()
+
+
+def test_workers_that_keep_dying_end_with_one_line(
+    samples: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(path: Path, channels: int) -> Image.Image:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    monkeypatch.setattr(evospace.data.loaded, "decode", dies)
+    with pytest.raises(DataError, match=f"died {RESTARTS + 1} times"):
+        batches(LoadedSplit(samples, image_size=8, workers=1))
+
+
+def test_an_image_that_is_gone_is_named_from_a_worker_too(samples: list[tuple[Path, int]]) -> None:
+    samples[5][0].unlink()
+    with pytest.raises(DataError, match=r"^cannot read image .*5\.png") as caught:
+        batches(LoadedSplit(samples, image_size=8, workers=1))
+    assert len(str(caught.value).splitlines()) == 1
