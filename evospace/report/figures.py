@@ -16,6 +16,8 @@ from evospace.estimation.evaluation import Evaluation
 from evospace.runs.files import write_bytes
 from evospace.strategies.ledger import LedgerRow
 
+PANEL = 80
+"""Operations that a picture shows one below the other."""
 _STATES = ("not yet traversed", "pruned", "unused", "kept on the front")
 _COLOURS = ("#f2f2f2", "#e07b54", "#c9c9c9", "#2f6f9f")
 
@@ -40,34 +42,43 @@ def draw_fronts(path: Path, fronts: Sequence[Sequence[Evaluation]], budget: Budg
 
 
 def draw_space(path: Path, ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int) -> None:
-    """Per block (column) and operation (row): the round that traversed it, and what became of it since."""
-    state = np.zeros((len(operations), blocks), dtype=int)
-    label: dict[tuple[int, int], int] = {}
-    codes = {"pruned": 1, "unused": 2, "kept": 3}
-    for row in ledger:
-        if row.outcome in codes:
-            place = (operations.index(row.operation), row.block)
-            state[place] = codes[row.outcome]
-            label.setdefault(place, row.round)
-    figure = Figure(figsize=(2.8 + 0.34 * blocks, 1.6 + 0.19 * len(operations)), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(state, cmap=ListedColormap(_COLOURS), vmin=0, vmax=3, aspect="auto")
-    for (y, x), number in label.items():
-        axes.text(
-            x,
-            y,
-            str(number),
-            ha="center",
-            va="center",
-            fontsize=6,
-            color="w" if state[y, x] in (1, 3) else "k",
-        )
-    axes.set_yticks(range(len(operations)), operations, fontsize=7)
-    axes.set_xticks(range(blocks), [str(b + 1) for b in range(blocks)], fontsize=7)
-    axes.set(xlabel="block", title="The space (number: round of first traversal)")
+    """Per block (column) and operation (row): the round that traversed it, and what became of it since.
+
+    A large pool is drawn in panels side by side, `PANEL` operations each.
+    """
+    state, label = _states(ledger, operations, blocks)
+    panels = -(-len(operations) // PANEL)
+    rows = -(-len(operations) // panels)
+    size = (panels * (2.8 + 0.34 * blocks), 1.6 + 0.19 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    for panel, axes in enumerate(figure.subplots(1, panels, squeeze=False)[0]):
+        part = slice(panel * rows, min((panel + 1) * rows, len(operations)))
+        axes.imshow(state[part], cmap=ListedColormap(_COLOURS), vmin=0, vmax=3, aspect="auto")
+        for y, x in np.argwhere(label[part] > 0):
+            dark = state[part][y, x] in (1, 3)
+            text = str(label[part][y, x])
+            axes.text(x, y, text, ha="center", va="center", fontsize=6, color="w" if dark else "k")
+        axes.set_yticks(range(part.stop - part.start), operations[part], fontsize=7)
+        axes.set_xticks(range(blocks), [str(b + 1) for b in range(blocks)], fontsize=7)
+        axes.set(xlabel="block")
+    figure.suptitle("The space (number: round of first traversal)")
     handles = [Patch(facecolor=c, edgecolor="0.7", label=s) for c, s in zip(_COLOURS, _STATES, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7, frameon=False)
     _save(figure, path)
+
+
+def _states(ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per operation and block: an index of `_STATES`, and the round of the first traversal (0: none)."""
+    state = np.zeros((len(operations), blocks), dtype=int)
+    label = np.zeros_like(state)
+    position = {name: i for i, name in enumerate(operations)}
+    codes = {"pruned": 1, "unused": 2, "kept": 3}
+    for row in ledger:
+        if row.outcome in codes:
+            place = position[row.operation], row.block
+            state[place] = codes[row.outcome]
+            label[place] = label[place] or row.round
+    return state, label
 
 
 def _save(figure: Figure, path: Path) -> None:
