@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--batch-size", "-b", type=int, default=128)
+    parser.add_argument("--only-last", action="store_true", help="leave the first round out (of an extended run)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -42,7 +43,7 @@ def main() -> None:
     recipe = Recipe(epochs=args.epochs, batch_size=args.batch_size, lr=args.lr)
     states = run.database.states()
     found = {}
-    for state in (states[0], states[-1]):
+    for state in states[-1:] if args.only_last else (states[0], states[-1]):
         best = state.front[-1]
         accuracies = []
         for seed in range(args.seeds):

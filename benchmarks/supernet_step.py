@@ -2,8 +2,9 @@
 
 `mobile` skeleton, K = 5 random operations of mobile27 per block, 64 pixels, batch 32, one thread. Every pair runs
 both sides in turn; the figure is the median of the pairs' ratios. The pool rows compare whole processes, one with the
-27 operations waiting in every block's queue and one with 1,000, that train the same K active operations: step time and
-peak resident memory (cost tables, made once before a search, are not part of it).
+27 operations waiting in every block's queue and one with 302 (mobile27,grouped72,modern) or 1,000 (generated), that
+train the same K active operations: step time and peak resident memory (cost tables, made once before a search, are not
+part of it).
 Run: python benchmarks/supernet_step.py [--json]
 """
 
@@ -23,7 +24,7 @@ from torch.nn import functional
 
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
-from evospace.ops.pools import POOLS
+from evospace.ops.pools import POOLS, pool_names
 from evospace.ops.spec import OpSpec
 from evospace.sampling.gates import draw, uniform_probabilities
 from evospace.seeding import numpy_generator
@@ -41,6 +42,8 @@ from evospace.training.supernet_trainer import fitness_step
 
 PAIRS, CLASSES, BATCH, SIZE, K = 7, 100, 32, 64, 5
 SKELETON = make_skeleton("mobile", image_size=SIZE, image_channels=3)
+SHIPPED = 302
+"""Distinct operations in all the pools together that ship."""
 NAMES = [spec.name for spec in POOLS["mobile27"]]
 
 
@@ -94,7 +97,8 @@ def one_process(pool: int) -> dict[str, float]:
         for d in (1, 2, 3, 4)
         for g in ((1, 1), (1, 2), (2, 1), (2, 2))
     ]
-    names = list(dict.fromkeys([*NAMES, *generated]))[:pool]
+    shipped = pool_names("mobile27,grouped72,modern") if pool == SHIPPED else ()
+    names = list(dict.fromkeys([*NAMES, *shipped, *generated]))[:pool]
     space = active_space()
     first = [[*a, *(n for n in names if n not in a)] for a in space.candidates]
     full = SearchSpace.over(SKELETON.blocks(), names).with_candidates(first)
@@ -113,18 +117,18 @@ def one_process(pool: int) -> dict[str, float]:
     return {"time": statistics.median(seconds[1:]), "memory": peak_memory()}
 
 
-def pool_rows() -> dict[str, tuple[float, float]]:
-    """1,000 over 27 operations, in pairs of fresh processes."""
+def pool_rows(large: int) -> dict[str, tuple[float, float]]:
+    """`large` over 27 operations, in pairs of fresh processes."""
     pairs: dict[str, list[float]] = {"time": [], "memory": []}
     for _ in range(5):
         both = []
-        for pool in (1000, 27):
+        for pool in (large, 27):
             command = [sys.executable, __file__, "--one-process", str(pool)]
             both.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
         for key, values in pairs.items():
             values.append(both[0][key] / both[1][key])
     return {
-        f"pool_1000_over_27_{key}": (statistics.median(values), max(values) - min(values))
+        f"pool_{large}_over_27_{key}": (statistics.median(values), max(values) - min(values))
         for key, values in pairs.items()
     }
 
@@ -169,7 +173,7 @@ def main() -> None:
         "step_over_contiguous": ratio(weight, lambda: step(contiguous, simple, (images, labels))),
         "fitness_over_weight": ratio(shape_alpha, weight),
     }
-    rows |= pool_rows()
+    rows |= pool_rows(SHIPPED) | pool_rows(1000)
     for name, (middle, spread) in rows.items():
         print(f"{name:<26}{middle:8.3f}  (spread {spread:.3f})")
     if "--json" in sys.argv:

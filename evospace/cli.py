@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -19,7 +20,9 @@ HELP = """usage: evospace COMMAND [flags]
   search   evolve a search space on your images and return a Pareto front of networks
   extend   go on from a search with operations that were not in its pool
   check    look at a folder of images before a search and tell what is wrong with it
+  plan     tell whether a search's budget can be met and what the search will take
   show     costs and blocks of a published network, a front's member or a run
+  profile  measure latencies on this device, and check that they predict whole networks
   pools    the pools of operations, or the operations of one
 
 evospace COMMAND --help lists a command's flags."""
@@ -53,12 +56,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _search(args: Sequence[str]) -> int:
+PLAN_HELP = """Tell before a search whether its budget can be met, and what the search will take; nothing is trained.
+
+The flags are those of a search. --config FILE.yaml reads settings from a file, --json prints one JSON object."""
+
+
+def _plan(args: Sequence[str]) -> int:
+    as_json = "--json" in args
+    config = _search_config([arg for arg in args if arg != "--json"], "plan", PLAN_HELP)
+    from evospace.plan import plan
+
+    lines, found = plan(config)
+    print(json.dumps(found) if as_json else "\n".join(lines))
+    return 0
+
+
+def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig:
     path, rest = _take_config(args)
     path = path or _stored_config(rest)
     default = load_config(path) if path else SearchConfig()
-    config = tyro.cli(SearchConfig, args=rest, default=default, prog="evospace search", description=SEARCH_HELP)
+    config = tyro.cli(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
     config.check_required()
+    return config
+
+
+def _search(args: Sequence[str]) -> int:
+    config = _search_config(args, "search", SEARCH_HELP)
     if config.resume and not config.out:
         raise UsageError("--resume needs --out with the run directory to go on in")
     from evospace.experiment import search
@@ -158,6 +181,18 @@ class ShowArgs:
     """Give every operation a squeeze-excite gate, where its kind has one."""
     ops: str = ""
     """Python file of the user's own operations that the network uses."""
+    latency_table: str = ""
+    """Predict the latency from this table (see `evospace profile`)."""
+    measure: bool = False
+    """Measure the latency here: under the table's setting, or else under --runtime, --device, --batch and --threads."""
+    runtime: Literal["torch", "onnxruntime"] = "torch"
+    """As for a profile."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """As for a profile."""
+    batch: int = 1
+    """As for a profile."""
+    threads: int = 1
+    """As for a profile."""
     json: bool = False
     """Print one JSON object."""
     debug: bool = False
@@ -166,7 +201,9 @@ class ShowArgs:
 
 def _show(args: Sequence[str]) -> int:
     parsed = tyro.cli(ShowArgs, args=args, prog="evospace show")
+    from evospace.cost.budget import Budget
     from evospace.ops.user import load_ops_file
+    from evospace.report.plan_lines import outcome_line
     from evospace.report.progress import console
     from evospace.report.tables import front_table, network_lines, rounds_table
     from evospace.runs.front import read_front
@@ -175,14 +212,44 @@ def _show(args: Sequence[str]) -> int:
     if parsed.ops:
         load_ops_file(Path(parsed.ops))
     network = describe_network(parsed.network, se=parsed.se)
+    if parsed.latency_table or parsed.measure:
+        from evospace.cost.latency_table import Setting
+        from evospace.show_latency import latencies
+
+        setting = Setting(runtime=parsed.runtime, device=parsed.device, batch=parsed.batch, threads=parsed.threads)
+        found, warnings = latencies(
+            parsed.network, se=parsed.se, table=parsed.latency_table, measured=parsed.measure, setting=setting
+        )
+        network |= found
+        for line in warnings:
+            print(f"evospace: warning: {printable(line)}", file=sys.stderr)
     if parsed.json:
         print(json.dumps(network))
         return 0
     screen = console()
     if run := find_run(parsed.network):
-        screen.print(rounds_table(run.database.summaries()))
-        screen.print(front_table(read_front(run.front).members, f"Pareto front of {run.path}"))
+        front, summaries = read_front(run.front), run.database.summaries()
+        screen.print(rounds_table(summaries, Budget.parse(front.budget.split(",")[0]).metric))
+        screen.print(front_table(front.members, f"Pareto front of {run.path}", front.measured))
+        if plan := run.plan():
+            print(outcome_line(plan, summaries))
     print("\n".join(network_lines(network)))
+    return 0
+
+
+def _profile(args: Sequence[str]) -> int:
+    from evospace.profiling.settings import ProfileSettings
+
+    parsed = tyro.cli(ProfileSettings, args=args, prog="evospace profile")
+    parsed.check_required()
+    from evospace.profiling.command import profile_or_verify
+
+    try:
+        lines, result = profile_or_verify(parsed)
+    except KeyboardInterrupt:
+        text = f"interrupted; {parsed.out or parsed.verify} holds what was finished, and the same command goes on"
+        raise InterruptedRunError(text, 130) from None
+    print(json.dumps(result) if parsed.json else "\n".join(lines))
     return 0
 
 
@@ -215,6 +282,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "search": _search,
     "extend": _extend,
     "check": _check,
+    "plan": _plan,
     "show": _show,
+    "profile": _profile,
     "pools": _pools,
 }

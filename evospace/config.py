@@ -1,19 +1,22 @@
 """Every setting of a search, in one flat record: command line, YAML file and Python share it. No torch here."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from evospace.cost.budget import Budget
+from evospace.cost.budget import parse_budget
 from evospace.errors import UsageError, reason, unknown_name
 from evospace.reading import read_yaml
 
-NOT_PART_OF_THE_RESULT = frozenset({"out", "resume", "device", "workers", "debug", "max_rounds", "data_dir", "ops"})
-"""Settings that may differ when a run is resumed: `max_rounds` only stops earlier, and the data and the user's
-operations are compared by content."""
+NOT_PART_OF_THE_RESULT = frozenset(
+    {"out", "resume", "device", "workers", "debug", "max_rounds", "data_dir", "ops", "latency_table"}
+)
+"""Settings that may differ when a run is resumed: `max_rounds` only stops earlier, and the data, the user's operations
+and the latency table are compared by content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,10 @@ class SearchConfig:
     data: str = ""
     """digits, fashion-mnist, cifar10, cifar100, imagenet, or a folder of images (one sub-folder per class)."""
     budget: str = ""
-    """What a network may cost: macs=20M, params=0.5M (ceilings), or a window such as macs=290M..310M."""
+    """What a network may cost: macs=20M, params=0.5M, latency=3ms (ceilings; units us, ms, s), or a window such as
+    macs=290M..310M; after a comma upper limits on further costs: macs=20M,params=0.5M."""
+    latency_table: str = ""
+    """Table of this device's latencies (see `evospace profile`), for a latency budget."""
     out: str = ""
     """Run directory to write; default runs/<data>-<time>."""
     seed: int = 0
@@ -61,8 +67,11 @@ class SearchConfig:
     """Training batches on which BatchNorm is re-estimated before an architecture is scored (authors: 50)."""
     weights: Literal["fresh", "inherit"] = "fresh"
     """Weights of operations that stay: drawn anew each round (the paper), or carried over."""
-    train_gates: Literal["uniform", "fitness"] = "uniform"
-    """What a weight step trains: every operation with probability 1/2 (the paper), or by fitness."""
+    train_gates: Literal["uniform", "fitness", "in-budget"] = "uniform"
+    """What a weight step trains: every operation with probability 1/2 (the paper), by fitness, or with probability 1/2
+    among the architectures whose cost is near the budget."""
+    gates_window: str = "0.5..1.5"
+    """How near, with --train-gates in-budget: multiples of the middle of the budget."""
     prune_threshold: float = -2.0
     """Drop an operation whose fitness (a logit) falls below it."""
     device: str = "auto"
@@ -88,7 +97,8 @@ class SearchConfig:
         if self.out != self.out.encode("utf-8", "replace").decode("utf-8"):
             raise UsageError(f"--out {self.out}: the name has to be UTF-8; choose another")
         if self.budget:
-            Budget.parse(self.budget)
+            parse_budget(self.budget)
+        parse_window(self.gates_window)
 
     def check_required(self) -> None:
         """Raise `UsageError` where a setting without a default is missing."""
@@ -96,9 +106,29 @@ class SearchConfig:
             if not getattr(self, name):
                 raise UsageError(f"--{name} is missing; for example --{name} {example}")
 
+    def check_latency(self) -> None:
+        """Raise `UsageError` where a latency is asked for and there is no table to tell it."""
+        budget, limits = parse_budget(self.budget)
+        if "latency" in (budget.metric, *limits) and not self.latency_table:
+            raise UsageError(
+                f"budget {self.budget!r} needs --latency-table; make one with: evospace profile --out table.json"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in a `--config` file."""
         return dataclasses.asdict(self)
+
+
+def parse_window(text: str) -> tuple[float, float]:
+    """The two multiples of `--gates-window`; raises `UsageError` for anything else."""
+    low, _, high = text.partition("..")
+    try:
+        window = float(low), float(high)
+    except ValueError:
+        window = math.nan, math.nan
+    if not 0 <= window[0] <= 1 <= window[1] <= 1000:
+        raise UsageError(f"--gates-window {text!r}: write LOW..HIGH, with LOW from 0 to 1 and HIGH from 1 to 1000")
+    return window
 
 
 _LARGEST = 2**63 - 1

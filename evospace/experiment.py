@@ -1,8 +1,11 @@
 """The composition root: puts data, space, costs, supernet, strategy and run directory together."""
 
+import hashlib
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,19 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
-from evospace.cost.budget import Budget
+from evospace.cost.budget import parse_budget
+from evospace.cost.latency_table import LatencyTable, read_latency_table
 from evospace.cost.network_cost import cost_tables
 from evospace.data import ImageData, hold_out, load_data, require_enough
 from evospace.errors import UsageError, printable
+from evospace.forecast import forecast, report_space
 from evospace.lab import SupernetLab
-from evospace.ops.kinds import KINDS, gated
-from evospace.ops.pools import pool_with
+from evospace.ops.kinds import KINDS
+from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
+from evospace.profiling.measure import doubts, measure
 from evospace.report.figures import draw_fronts, draw_space
+from evospace.report.plan_lines import forecast_lines, outcome_line, space_lines
 from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
 from evospace.result import SearchResult, members_of
@@ -37,6 +44,10 @@ from evospace.strategies.space_evolution import (
     evolve,
     first_state,
 )
+from evospace.workbench import Workbench
+
+TABLE = "latency table"
+"""Under this name a run's contents tell which latencies it was counted with."""
 
 
 def search(config: SearchConfig | None = None, **settings: Any) -> SearchResult:
@@ -58,7 +69,7 @@ def _finished(config: SearchConfig) -> SearchResult | None:
     front = run.finished_front(config.max_rounds)
     if front is None:
         return None
-    console().print(front_table(front.members, f"{run.path} is finished; its Pareto front"))
+    console().print(front_table(front.members, f"{run.path} is finished; its Pareto front", front.measured))
     return SearchResult(run=run.path, front=members_of(run, front))
 
 
@@ -66,7 +77,8 @@ def prepare(config: SearchConfig) -> "Experiment":
     """Load the data and lay out the space of a search; nothing is trained or written yet."""
     config.check_required()
     kinds = load_ops(config.ops)
-    device, budget = _device(config.device), Budget.parse(config.budget)
+    config.check_latency()
+    device = _device(config.device)
     data = load_data(
         config.data,
         data_dir=Path(config.data_dir) if config.data_dir else None,
@@ -82,7 +94,8 @@ def prepare(config: SearchConfig) -> "Experiment":
         image_channels=data.image_channels,
         activation=config.activation,
     )
-    problem = make_problem(config, skeleton, kinds, budget, len(data.classes))
+    latency = read_latency_table(Path(config.latency_table)) if config.latency_table else None
+    problem = make_problem(config, skeleton, kinds, len(data.classes), latency)
     require_reachable(problem.full, problem.table, problem.budget)
     out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{time.strftime('%Y%m%d-%H%M%S')}")
     return Experiment(
@@ -93,17 +106,29 @@ def prepare(config: SearchConfig) -> "Experiment":
         directory=RunDirectory(out),
         device=device,
         kinds=kinds,
+        latency=latency,
     )
 
 
 def make_problem(
-    config: SearchConfig, skeleton: Skeleton, kinds: tuple[str, ...], budget: Budget, classes: int
+    config: SearchConfig,
+    skeleton: Skeleton,
+    kinds: tuple[str, ...],
+    classes: int,
+    latency: LatencyTable | None = None,
 ) -> Problem:
-    """The full space over the pool, and its cost tables."""
-    specs = pool_with(config.pool, kinds)
-    names = list(dict.fromkeys((gated(spec) if config.se else spec).name for spec in specs))
+    """The full space over the pool, its budget and its cost tables.
+
+    Raises `DataError` where the latency table is for other networks or lacks an operation.
+    """
+    names = pool_names(config.pool, kinds, se=config.se)
     full = SearchSpace.over(skeleton.blocks(), names, config.branches)
-    return Problem(full=full, tables=cost_tables(skeleton, full, classes), budget=budget, classes=classes)
+    tables = cost_tables(skeleton, full, classes)
+    if latency:
+        latency.require(skeleton, classes)
+        tables["latency"] = latency.cost_table(full)
+    budget, limits = parse_budget(config.budget)
+    return Problem(full=full, tables=tables, budget=budget, classes=classes, limits=limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +143,27 @@ class Experiment:
     device: str
     kinds: tuple[str, ...] = ()
     """The user's own operation kinds in the pool."""
+    latency: LatencyTable | None = None
+    """What a latency budget is counted with."""
 
     @property
     def contents(self) -> dict[str, str]:
-        """Tells whether a resumed run has the same data and the same source of the user's operations."""
-        return {**self.data.contents, **_sources(self.kinds)}
+        """Tells whether a resumed run has the same data, latencies, and source of the user's operations."""
+        contents = {**self.data.contents, **_sources(self.kinds)}
+        if self.latency:
+            contents[TABLE] = hashlib.sha256(json.dumps(self.latency.measured()).encode()).hexdigest()
+        return contents
+
+    @cached_property
+    def bench(self) -> Workbench:
+        """What supernets are trained and scored on."""
+        return Workbench(
+            config=self.config,
+            problem=self.problem,
+            skeleton=self.skeleton,
+            splits=hold_out(self.data, self.config.seed),
+            device=self.device,
+        )
 
     @property
     def settings(self) -> EvolutionSettings:
@@ -144,31 +185,24 @@ class Experiment:
             if recovered := self.directory.recover_database():
                 screen.print(recovered, soft_wrap=True)
             states = self.directory.database.states()
-            state = states[-1] if states else self._first_state()
+            state = states[-1] if states else self.first_state()
             rounds = min(self.config.max_rounds or state.rounds, state.rounds)
             progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
             with progress, writing(self.directory.path), self._board(state.round) as board:
-                self._announce(progress, rounds)
-                lab = SupernetLab(
-                    config=self.config,
-                    problem=self.problem,
-                    skeleton=self.skeleton,
-                    splits=hold_out(self.data, self.config.seed),
-                    device=self.device,
-                    run=self.directory,
-                    progress=progress,
-                    board=board,
-                    signals=signals,
-                )
+                self._announce(progress, state, rounds)
+                lab = SupernetLab(bench=self.bench, run=self.directory, progress=progress, board=board, signals=signals)
                 for result in evolve(self.problem, self.settings, lab, state):
                     self._finish_round(lab, result)
                 lab.checkpoints.clear()  # where a crash came between storing the last round and this
-            front = self._publish(self.directory.database.states())
-        screen.print(front_table(front.members, f"Pareto front of {self.directory.path}"))
+                front = self._measured(lab, self._publish(self.directory.database.states()))
+        screen.print(front_table(front.members, f"Pareto front of {self.directory.path}", front.measured))
+        if plan := self.directory.plan():
+            screen.print(outcome_line(plan, self.directory.database.summaries()), soft_wrap=True)
         screen.print("wrote " + ", ".join(map(str, self.directory.contents())), soft_wrap=True)
         return SearchResult(run=self.directory.path, front=members_of(self.directory, front))
 
-    def _first_state(self) -> EvolutionState:
+    def first_state(self) -> EvolutionState:
+        """Nothing searched yet."""
         planned = default_rounds(len(self.problem.full.candidates[0]), self.config.candidates)
         return first_state(shuffled(self.problem.full, self.config.seed), planned)
 
@@ -176,15 +210,46 @@ class Experiment:
         """TensorBoard's writer; what an ended run had drawn beyond its last finished round is drawn again."""
         return SummaryWriter(self.directory.path / "tensorboard", purge_step=done * self.config.epochs + 1)
 
-    def _announce(self, progress: Progress, rounds: int) -> None:
-        full, skeleton = self.problem.full, self.skeleton
-        low, high = self.problem.table.bounds(full)
-        progress.line(
-            f"{self.config.data}: {self.problem.classes} classes, {skeleton.image_size} pixels,"
-            f" skeleton {skeleton.name}, {len(full.candidates)} blocks, pool of {len(full.candidates[0])},"
-            f" space 10^{full.log10_size():.0f}, {rounds} rounds"
+    def announcement(self) -> Iterator[str]:
+        """What is searched and on what, the space beside the budget, and what is doubtful about the latency table."""
+        yield (
+            f"{self.config.data}: {self.problem.classes} classes, {self.skeleton.image_size} pixels,"
+            f" skeleton {self.skeleton.name}, {self.device}"
         )
-        progress.line(f"budget {self.problem.budget}; the space reaches {low} to {high}")
+        yield from space_lines(self.problem, report_space(self.problem, self.config.seed))
+        if self.latency:
+            yield f"latency  {self.latency.setting}"
+            for doubt in doubts(self.latency, self.config.latency_table, self.device):
+                yield f"warning: {doubt}"
+
+    def _announce(self, progress: Progress, state: EvolutionState, rounds: int) -> None:
+        """Before anything is trained; a run that was begun has its forecast already."""
+        for line in self.announcement():
+            progress.line(line)
+        if self.directory.plan() is None and state.round < rounds:
+            found = forecast(self.bench, state, rounds - state.round)
+            write_json(self.directory.plan_file, found.to_json())
+            for line in forecast_lines(found):
+                progress.line(line)
+
+    def _measured(self, lab: SupernetLab, front: Front) -> Front:
+        """The front with every member measured end to end, where there is a latency table."""
+        if self.latency is None:
+            return front
+        lab.progress.line("measuring the front")
+
+        def on_pass(settled: int, total: int) -> None:
+            lab.check_signals(f"measuring the front, {settled} of {total}")
+
+        measured: tuple[int | None, ...]
+        try:
+            measured = tuple(measure(self.latency, [e.architecture for e in front.members], on_pass))
+        except UsageError as error:
+            lab.progress.line(f"warning: the front was not measured: {error}")
+            measured = (None,) * len(front.members)
+        front = replace(front, measured=measured)
+        write_json(self.directory.front, front.to_json())
+        return front
 
     def _finish_round(self, lab: SupernetLab, result: RoundResult) -> None:
         """Weights first, then the round in one transaction, then what can be drawn from it again."""
@@ -221,6 +286,7 @@ class Experiment:
             skeleton=self.skeleton,
             seed=self.config.seed,
             members=states[-1].front,
+            latency_of=str(self.latency.setting) if self.latency else "",
         )
         draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
         names, blocks = problem.full.candidates[0], len(problem.full.candidates)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from evospace.config import SearchConfig, config_from
-from evospace.errors import UsageError
-from evospace.experiment import Experiment, prepare, search
+from evospace.errors import DataError, UsageError
+from evospace.experiment import TABLE, Experiment, prepare, search
 from evospace.result import SearchResult
 from evospace.runs.files import flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory, read_config
@@ -65,9 +65,21 @@ def _whole_settings(before: SearchConfig, config: SearchConfig, state: Evolution
     return replace(config, pool=pool, ops=ops, max_rounds=rounds)
 
 
+def _check_latencies(experiment: Experiment, state: EvolutionState) -> None:
+    """Raise `DataError` where the latency table, which may know more operations by now, changed the front's costs."""
+    table = experiment.problem.tables.get("latency")
+    changed = [e for e in state.front if e.latency != (table.cost(e.architecture) if table else None)]
+    if changed:
+        raise DataError(
+            "the inherited front has other latencies in --latency-table than in the run's own; use the run's table,"
+            " with the new operations added by `evospace profile` to the same file"
+        )
+
+
 def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state: EvolutionState) -> None:
     """Build the new run directory beside its place, then move it there: it is whole or it is not there."""
-    old.check_contents(experiment.contents, operations=False)
+    old.check_contents(experiment.contents, operations=False, but=(TABLE,))
+    _check_latencies(experiment, state)
     full = experiment.problem.full
     known = {row.operation for row in old.database.ledger()} | {n for names in state.waiting for n in names}
     new_names = [name for name in full.candidates[0] if name not in known]

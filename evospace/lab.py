@@ -14,7 +14,6 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
-from evospace.data import SearchSplits
 from evospace.errors import EvospaceError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.estimation.shared_weights import SharedWeights, out_of_memory
@@ -25,18 +24,16 @@ from evospace.runs.signals import Signals
 from evospace.seeding import derive
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
-from evospace.space.skeleton import Skeleton
 from evospace.strategies.space_evolution import Problem
-from evospace.supernet.fitness import PruneRule
 from evospace.supernet.supernet import SuperNet
-from evospace.training.initial_weights import inherit_weights, initialised_supernet
+from evospace.training.initial_weights import inherit_weights
 from evospace.training.snapshot import TrainState, pack, take, unpack
 from evospace.training.supernet_trainer import (
     EpochReport,
     Progressed,
     RoundTrainer,
-    TrainSettings,
 )
+from evospace.workbench import Workbench
 
 SAVE_SECONDS = 60.0
 """A crash costs at most about this much training; what is stored when does not change the result."""
@@ -68,17 +65,23 @@ class SupernetLab:
     What it does is stored as it goes on, so that a run that was ended at any moment goes on from there.
     """
 
-    config: SearchConfig
-    problem: Problem
-    skeleton: Skeleton
-    splits: SearchSplits
-    device: str
+    bench: Workbench
     run: RunDirectory
     progress: Progress
     board: SummaryWriter
     signals: Signals
     last: SupernetRound | None = field(default=None)
     _saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def config(self) -> SearchConfig:
+        """The search's settings."""
+        return self.bench.config
+
+    @property
+    def problem(self) -> Problem:
+        """What is searched."""
+        return self.bench.problem
 
     @property
     def checkpoints(self) -> TrainingCheckpoints:
@@ -92,7 +95,7 @@ class SupernetLab:
         with self._timed(round, "train"):
             state = self._trained(trainer)
         probabilities = state.fitness.probabilities(state.space)
-        estimator = self._estimator(state.supernet, round)
+        estimator = self.bench.estimator(state.supernet, round)
         self.last = SupernetRound(
             space=state.space,
             probabilities=probabilities,
@@ -117,8 +120,8 @@ class SupernetLab:
             if not out_of_memory(error):
                 raise
             raise UsageError(
-                f"out of memory in round {trainer.round} at --batch-size {self.batch_size}; begin again with a smaller"
-                " --batch-size or fewer --candidates"
+                f"out of memory in round {trainer.round} at --batch-size {self.bench.batch_size}; begin again with a"
+                " smaller --batch-size or fewer --candidates"
             ) from error
         if now is None or now.meta["position"]["epoch"] < self.config.epochs:
             self._save(trainer.round, Progressed(state=state, good=None))
@@ -132,9 +135,10 @@ class SupernetLab:
         if self.signals.take_save() or time.monotonic() - self._saved > SAVE_SECONDS:
             self._save(round, progressed)
         position = progressed.state.position
-        self._check_signals(f"round {round}, epoch {position.epoch + 1}, step {position.step}")
+        self.check_signals(f"round {round}, epoch {position.epoch + 1}, step {position.step}")
 
-    def _check_signals(self, where: str) -> None:
+    def check_signals(self, where: str) -> None:
+        """Raise `InterruptedRunError` where a signal asks for the end."""
         self.signals.check(where, f"evospace search --out {shlex.quote(str(self.run.path))} --resume")
 
     @contextmanager
@@ -164,47 +168,25 @@ class SupernetLab:
                     new = list(zip(architectures[stored:done], scores[stored:], strict=True))
                     self.run.database.add_scores(round, stored, new)
                     stored, saved = done, time.monotonic()
-                    self._check_signals(f"round {round}, scoring {done} of {len(architectures)}")
+                    self.check_signals(f"round {round}, scoring {done} of {len(architectures)}")
         return scores
 
     def _supernet(self, round: int, space: SearchSpace) -> SuperNet:
-        make = partial(SuperNet, self.skeleton, space, self.problem.classes)
-        supernet = initialised_supernet(make, self.config.seed, round, self.device)
+        supernet = self.bench.supernet(round, space)
         if self.config.weights == "inherit" and round > 1:
             inherit_weights(supernet, load_checkpoint(self.run.checkpoint(round - 1))[0])
         return supernet
 
-    @property
-    def batch_size(self) -> int:
-        """Never above the number of training images."""
-        return min(self.config.batch_size, len(self.splits.train))
-
     def _trainer(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> RoundTrainer:
-        config = self.config
-        return RoundTrainer(
-            settings=TrainSettings(
-                epochs=config.epochs, batch_size=self.batch_size, lr=config.lr, train_gates=config.train_gates
-            ),
-            make=partial(self._supernet, round, space),
-            space=space,
-            train=self.splits.train,
-            fitness_split=self.splits.fitness,
-            table=self.problem.table,
-            budget=self.problem.budget,
-            rule=PruneRule(threshold=config.prune_threshold, locked=locked),
-            classes=self.problem.classes,
-            seed=config.seed,
-            round=round,
+        return self.bench.trainer(
+            round,
+            space,
+            partial(self._supernet, round, space),
+            locked,
             on_epoch=partial(self._epoch, round),
             on_step=partial(self._after_step, round),
             on_data_error=partial(self._save, round),
         )
-
-    def _estimator(self, supernet: SuperNet, round: int) -> SharedWeights:
-        seed = derive(self.config.seed, "calibration", round)
-        batches = self.splits.train.epoch(self.batch_size, seed=seed, drop_last=True)
-        calibration = [batch for _, batch in zip(range(self.config.calibration_batches), batches, strict=False)]
-        return SharedWeights(supernet=supernet, calibration=calibration, scoring=self.splits.scoring)
 
     def _epoch(self, round: int, report: EpochReport) -> None:
         self.progress.epoch(

@@ -26,6 +26,10 @@ class FrontMember:
     skeleton: Skeleton
     classes: int
     weights: Path
+    latency_ms: float | None = None
+    """As the latency table predicts it."""
+    latency_measured_ms: float | None = None
+    """End to end, under the table's setting."""
 
     def build(self, *, supernet_weights: bool = False) -> nn.Module:
         """A plain `nn.Module`, freshly initialised, or with the weights it had in the supernet."""
@@ -57,6 +61,12 @@ def members_of(run: RunDirectory, front: Front) -> tuple[FrontMember, ...]:
             skeleton=front.skeleton,
             classes=front.classes,
             weights=run.member(last, i),
+            latency_ms=_milliseconds(e.latency),
+            latency_measured_ms=_milliseconds(front.measured[i] if front.measured else None),
         )
         for i, e in enumerate(front.members)
     )
+
+
+def _milliseconds(ns: int | None) -> float | None:
+    return None if ns is None else ns / 10**6

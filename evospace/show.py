@@ -22,10 +22,7 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
     (what papers call FLOPs); `flops` counts each as two.
     """
     skeleton, architecture, classes, stored = _find(name)
-    if se:
-        architecture = Architecture.of(
-            [[gated(OpSpec.parse(op)).name for op in names] for names in architecture.blocks]
-        )
+    architecture = _with_se(architecture) if se else architecture
     counted = _count(name, skeleton, architecture, classes) if se or stored is None else stored
     return {
         "name": name,
@@ -46,6 +43,16 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
             for shape, names in zip(skeleton.blocks(), architecture.blocks, strict=True)
         ],
     }
+
+
+def find_network(name: str, *, se: bool) -> tuple[Skeleton, Architecture, int]:
+    """Skeleton, architecture and number of classes of what `describe_network` describes."""
+    skeleton, architecture, classes, _ = _find(name)
+    return skeleton, _with_se(architecture) if se else architecture, classes
+
+
+def _with_se(architecture: Architecture) -> Architecture:
+    return Architecture.of([[gated(OpSpec.parse(op)).name for op in names] for names in architecture.blocks])
 
 
 def _count(name: str, skeleton: Skeleton, architecture: Architecture, classes: int) -> dict[str, int]:

@@ -21,9 +21,11 @@ from PIL import Image
 
 from evospace.cli import main
 from evospace.estimation.evaluation import Evaluation
+from evospace.ops.pools import pool_names
 from evospace.runs.front import Front
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import make_skeleton
+from tests.profiling.tables import digits_table
 
 SEARCH = "search --data images --budget macs=1M --out run"
 CHECK = "check images"
@@ -269,7 +271,62 @@ FRONTS = [
     Case("a member that is not there", front({}), f"{SHOW}#7", 2),
     Case("a FIFO named front.json", lambda: os.mkfifo("front.json"), SHOW, 4),
 ]
-GROUPS = {"Images": IMAGES, "Folders": FOLDERS, "Settings and flags": SETTINGS, "`evospace show`": FRONTS}
+DIGITS = "search --data digits --out run --budget"
+LATENCY = "search --data digits --out run --budget latency=0.6ms --latency-table t.json"
+
+
+def latencies(content: bytes | dict[str, Any] | None = None, names: str = "mobile27") -> Make:
+    """A latency table for searches on digits, changed; or other bytes in its place."""
+
+    def make() -> None:
+        data = digits_table(pool_names(names)).to_json() | (content if isinstance(content, dict) else {})
+        Path("t.json").write_bytes(content if isinstance(content, bytes) else json.dumps(data).encode())
+
+    return make
+
+
+def elsewhere() -> None:
+    """A table of another machine."""
+    latencies({"machine": {"processor": "abacus", "system": "none"}})()
+
+
+NOTHING: Make = lambda: None  # noqa: E731
+BUDGETS = [
+    Case("a budget of zero", NOTHING, f"{DIGITS} macs=0", 2),
+    Case("a negative budget", NOTHING, f"{DIGITS} macs=-5", 2),
+    Case("a budget that is no number", NOTHING, f"{DIGITS} macs=nan", 2),
+    Case("a window whose start is above its end", NOTHING, f"{DIGITS} macs=3M..2M", 2),
+    Case("a window between two reachable costs", NOTHING, f"{DIGITS} macs=69729..69730", 3),
+    Case("a budget below the cheapest network", NOTHING, f"{DIGITS} macs=1", 3),
+    Case("a plan for such a budget", NOTHING, "plan --data digits --budget macs=1", 3),
+    Case("a budget above the dearest network", NOTHING, f"{DIGITS} macs=1G", 3),
+    Case("an upper limit that nothing keeps", NOTHING, f"{DIGITS} macs=1M,params=7000", 3),
+    Case("the same metric twice", NOTHING, f"{DIGITS} macs=1M,macs=2M", 2),
+    Case("a latency without a unit", latencies(), f"{DIGITS} latency=3 --latency-table t.json", 2),
+    Case("a latency in millions", latencies(), f"{DIGITS} latency=3M --latency-table t.json", 2),
+    Case("a latency that is no number", latencies(), f"{DIGITS} latency=nanms --latency-table t.json", 2),
+    Case("a latency that is out of reach", latencies(), f"{DIGITS} latency=1us --latency-table t.json", 3),
+    Case("a latency budget without a table", NOTHING, f"{DIGITS} latency=3ms", 2),
+    Case("no table", NOTHING, LATENCY, 4),
+    Case("a table that lacks an operation", latencies(names="mobile27:kernel<=9"), LATENCY, 4),
+    Case("an unfinished table", latencies({"fit": None}), LATENCY, 4),
+    Case("a table for other networks", latencies({"classes": 7}), LATENCY, 4),
+    Case("a table of a runtime that is unknown", latencies({"setting": {"runtime": "tflite"}}), LATENCY, 4),
+    Case("a front.json for a table", latencies(SOUND), LATENCY, 4),
+    Case("a pickle for a table", latencies(pickle.dumps(Canary())), LATENCY, 4),
+    Case("a table of another machine to verify", elsewhere, "profile --verify t.json", 2),
+    Case("more threads than cores", NOTHING, "profile --out t.json --threads 1000", 2),
+    Case("a profile into another one's table", latencies(), "profile --out t.json --batch 4 --skeleton small8", 2),
+    Case("a batch of zero", NOTHING, "profile --out t.json --batch 0", 2),
+    Case("neither a table to write nor one to verify", NOTHING, "profile", 2),
+]
+GROUPS = {
+    "Images": IMAGES,
+    "Folders": FOLDERS,
+    "Settings and flags": SETTINGS,
+    "`evospace show`": FRONTS,
+    "Budgets and latency tables": BUDGETS,
+}
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def test_se_touches_only_kinds_that_honour_it_and_makes_no_operation_twice() -> 
     pool = "modern:kind=mbconv:kernel=3:dilation=1,modern:kind=repvgg"
     config = SearchConfig(data="digits", budget="macs=1M", pool=pool, se=True)
     skeleton = make_skeleton(None, image_size=8, image_channels=1)
-    problem = make_problem(config, skeleton, (), Budget.parse(config.budget), 10)
+    problem = make_problem(config, skeleton, (), 10)
     names = ("mbconv_k3_e1_se", "mbconv_k3_e3_se", "mbconv_k3_e6_se", "repvgg_k3", "repvgg_k5")
     assert problem.full.candidates[0] == names
 
@@ -278,7 +278,17 @@ def test_the_flags_are_those_that_users_know() -> None:
     assert flags == {
         *("data", "budget", "out", "seed", "epochs", "samples", "max-rounds", "candidates", "pool", "ops", "skeleton"),
         *("branches", "image-size", "data-dir", "activation", "se", "batch-size", "lr", "calibration-batches"),
-        *("weights", "train-gates", "prune-threshold", "device", "workers", "resume", "debug"),
+        *(
+            "weights",
+            "train-gates",
+            "gates-window",
+            "latency-table",
+            "prune-threshold",
+            "device",
+            "workers",
+            "resume",
+            "debug",
+        ),
     }
 
 

@@ -10,6 +10,7 @@ from evospace.report.progress import Progress, console
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.space.architecture import Architecture
+from evospace.workbench import Workbench
 
 A, B, C = (Architecture.of([[name]]) for name in "abc")
 
@@ -28,11 +29,9 @@ class Counts:
 def lab(path: Path) -> SupernetLab:
     run = RunDirectory(path)
     run.database.create()
-    given: dict[str, Any] = {"problem": None, "skeleton": None, "splits": None, "device": "cpu", "board": None}
+    bench = cast(Workbench, SimpleNamespace(config=SimpleNamespace(seed=0)))
     progress = Progress(console(), rounds=1, epochs=1)
-    return SupernetLab(
-        config=cast(Any, SimpleNamespace(seed=0)), run=run, progress=progress, signals=Signals(), **given
-    )
+    return SupernetLab(bench=bench, run=run, progress=progress, board=cast(Any, None), signals=Signals())
 
 
 def test_scoring_goes_on_after_the_stored_ones_and_begins_anew_where_they_differ(tmp_path: Path) -> None:

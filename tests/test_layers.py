@@ -18,10 +18,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimation",),
     ("strategies",),
     ("report", "runs", "deploy"),
-    ("result", "lab"),
+    ("profiling",),
+    ("workbench",),
+    ("result", "lab", "forecast"),
     ("experiment",),
-    ("extension",),
-    ("testing", "show", "cli", "__main__"),
+    ("extension", "plan"),
+    ("show", "show_latency"),
+    ("testing", "cli", "__main__"),
     ("",),  # the package itself: its public names
 )
 """From low to high; modules of one layer may import each other, in no circle. The longest prefix counts."""

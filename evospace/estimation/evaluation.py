@@ -18,10 +18,14 @@ class Evaluation:
     """A fraction of the scoring images."""
     round: int
     """The round that first found the architecture."""
+    latency: int | None = None
+    """Nanoseconds, as a latency table predicts them; `None` where the search had no table."""
 
     def cost(self, metric: str) -> int:
-        """`macs` or `params`."""
-        return self.macs if metric == "macs" else self.params
+        """`macs`, `params` or `latency`."""
+        cost: int | None = getattr(self, metric)
+        assert cost is not None, "a search under a latency budget has a latency table"
+        return cost
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -31,6 +35,7 @@ class Evaluation:
             "params": self.params,
             "accuracy": self.accuracy,
             "round": self.round,
+            **({} if self.latency is None else {"latency_ms": self.latency / 10**6}),
         }
 
     @classmethod
@@ -43,6 +48,7 @@ class Evaluation:
                 params=_whole(data["params"]),
                 accuracy=_fraction(data["accuracy"]),
                 round=_whole(data["round"]),
+                latency=nanoseconds(data["latency_ms"]) if "latency_ms" in data else None,
             )
         except (TypeError, KeyError, ValueError) as error:
             raise DataError(f"not a scored architecture: {error}") from error
@@ -52,6 +58,14 @@ def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError("macs, params and round are whole numbers, 0 or more")
     return value
+
+
+def nanoseconds(ms: Any) -> int:
+    """Milliseconds of a file as whole nanoseconds; raises `ValueError` for anything else."""
+    if type(ms) not in (int, float) or not 0 <= ms < 2**40:
+        raise ValueError("a latency is a number of milliseconds, 0 or more")
+    ns: int = round(ms * 10**6)
+    return ns
 
 
 def _fraction(value: Any) -> float:

@@ -1,7 +1,7 @@
 """Named, ordered sets of operations. The order matters only to read the published networks. No torch here."""
 
 from evospace.ops.filters import parse_pools
-from evospace.ops.kinds import KINDS
+from evospace.ops.kinds import KINDS, gated
 from evospace.ops.modern.grids import GRIDS
 from evospace.ops.spec import OpSpec
 from evospace.registry import Registry
@@ -58,3 +58,9 @@ def pool_with(text: str, user_kinds: tuple[str, ...] = ()) -> Pool:
     """
     specs = [*parse_pools(text, POOLS), *(spec for kind in user_kinds for spec in KINDS[kind].specs)]
     return tuple(dict.fromkeys(specs))
+
+
+def pool_names(text: str, user_kinds: tuple[str, ...] = (), *, se: bool = False) -> tuple[str, ...]:
+    """The names of `pool_with`'s operations, each once; `se` gives every one a squeeze-excite gate that can have it."""
+    specs = pool_with(text, user_kinds)
+    return tuple(dict.fromkeys((gated(spec) if se else spec).name for spec in specs))

@@ -32,7 +32,7 @@ def draw_fronts(path: Path, fronts: Sequence[Sequence[Evaluation]], budget: Budg
         axes.plot(cost, [100 * e.accuracy for e in front], "o-", color=colour, label=f"round {number}", markersize=4)
     axes.axvspan(budget.low / 1e6, budget.high / 1e6, color="0.95", zorder=0)
     axes.set(
-        xlabel=f"{budget.metric} (millions)",
+        xlabel="latency (ms)" if budget.metric == "latency" else f"{budget.metric} (millions)",
         ylabel="accuracy under the round's weights (%)",
         title="Pareto fronts",
     )

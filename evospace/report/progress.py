@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from evospace.report.tables import short
+from evospace.report.tables import short_cost
 
 
 class Progress:
@@ -37,7 +37,7 @@ class Progress:
         """An epoch of supernet training ended."""
         text = (
             f"round {self._round + 1}/{self._rounds}  epoch {epoch}/{self._epochs}  loss {loss:.3f}"
-            f"  accuracy {accuracy:.3f}  expected {unit} {short(cost)}  active {active}"
+            f"  accuracy {accuracy:.3f}  expected {unit} {short_cost(unit, cost)}  active {active}"
             f"  {self._left(self._round + 0.9 * epoch / self._epochs)}"
         )
         self._show(text, always=epoch in (1, self._epochs))
@@ -63,6 +63,6 @@ class Progress:
             self.line(text)
 
 
-def console() -> Console:
-    """Standard output."""
-    return Console(file=sys.stdout, highlight=False)
+def console(*, to_stderr: bool = False) -> Console:
+    """Standard output, or standard error where the output is for a program."""
+    return Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False)

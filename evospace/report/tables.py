@@ -6,19 +6,32 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from evospace.cost.latency_table import latency_text
 from evospace.estimation.evaluation import Evaluation
 
 
-def front_table(front: Sequence[Evaluation], title: str) -> Table:
-    """The front as a table for a person."""
+def front_table(front: Sequence[Evaluation], title: str, measured: Sequence[int | None] | None = None) -> Table:
+    """The front as a table for a person; `measured`: nanoseconds of each member, where they were measured."""
     table = Table(title=title, title_justify="left")
-    for column in ("#", "MACs", "params", "accuracy", "round", "operations"):
+    timed = any(e.latency is not None for e in front)
+    latencies = [*(["latency"] if timed else []), *(["measured"] if measured else [])]
+    for column in ("#", "MACs", "params", *latencies, "accuracy", "round", "operations"):
         table.add_column(column, justify="left" if column == "operations" else "right")
     for i, e in enumerate(front):
         used = sum(map(len, e.architecture.blocks))
-        cells = (str(i), short(e.macs), short(e.params), f"{100 * e.accuracy:.2f} %", str(e.round), str(used))
-        table.add_row(*cells)
+        times = [*([_time(e.latency)] if timed else []), *([_time(measured[i])] if measured else [])]
+        accuracy = f"{100 * e.accuracy:.2f} %"
+        table.add_row(str(i), short(e.macs), short(e.params), *times, accuracy, str(e.round), str(used))
     return table
+
+
+def _time(ns: int | None) -> str:
+    return "" if ns is None else latency_text(ns)
+
+
+def short_cost(metric: str, value: float) -> str:
+    """A cost with three digits: a count, or a time."""
+    return latency_text(value) if metric == "latency" else short(value)
 
 
 def short(value: float) -> str:
@@ -29,7 +42,7 @@ def short(value: float) -> str:
     return f"{value:.0f}"
 
 
-def rounds_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+def rounds_table(summaries: Sequence[Mapping[str, Any]], metric: str = "macs") -> Table:
     """One row per finished round, at most 80 characters wide.
 
     `cost` is what an architecture drawn from the fitness costs on average, `hv` the front's hypervolume, `hv old` the
@@ -53,7 +66,7 @@ def rounds_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
         rehearsed = s["rehearsed_hypervolume"]
         table.add_row(
             *(str(s[key]) for key in ("round", "active", "pruned")),
-            short(s["expected_cost"]),
+            short_cost(metric, s["expected_cost"]),
             str(s["front"]),
             f"{100 * s['best']:.2f}",
             f"{s['hypervolume']:.4f}",
@@ -64,6 +77,10 @@ def rounds_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def _latencies(network: Mapping[str, Any]) -> list[tuple[str, float]]:
+    return [(key, network[key]) for key in ("latency_ms", "latency_measured_ms") if key in network]
+
+
 def network_lines(network: Mapping[str, Any]) -> list[str]:
     """What `evospace show` prints of one network (see `evospace.show.describe_network`)."""
     lines = [
@@ -72,6 +89,7 @@ def network_lines(network: Mapping[str, Any]) -> list[str]:
         f"MACs   {network['macs']:,} (multiply-adds; many papers call these FLOPs)",
         f"FLOPs  {network['flops']:,} (2 x MACs)",
         f"params {network['params']:,}",
+        *(f"{key.replace('_ms', ''):<17} {ms:.4g} ms ({network['latency_of']})" for key, ms in _latencies(network)),
     ]
     for i, block in enumerate(network["blocks"], start=1):
         channels = f"{block['in_channels']:>4} -> {block['out_channels']:<4}"

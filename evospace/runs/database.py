@@ -14,20 +14,20 @@ from evospace.space.architecture import Architecture
 from evospace.strategies.ledger import LedgerRow
 from evospace.strategies.space_evolution import EvolutionState, RoundResult
 
-FORMAT = 2
+FORMAT = 3
 _TABLES = {
     "rounds": "round INTEGER PRIMARY KEY, state TEXT NOT NULL, summary TEXT NOT NULL, evaluations INTEGER NOT NULL,"
     " ledger INTEGER NOT NULL",
     "ledger": "round INTEGER NOT NULL, block INTEGER NOT NULL, operation TEXT NOT NULL, row TEXT NOT NULL",
     "evaluations": "round INTEGER NOT NULL, position INTEGER NOT NULL, architecture TEXT NOT NULL, macs INTEGER,"
-    " params INTEGER, accuracy REAL, found INTEGER, failure TEXT",
+    " params INTEGER, latency INTEGER, accuracy REAL, found INTEGER, failure TEXT",
     "scores": "round INTEGER NOT NULL, position INTEGER NOT NULL, architecture TEXT NOT NULL, accuracy REAL,"
     " failure TEXT",
 }
 """`scores` holds what a round under way has scored so far; it becomes `evaluations` when the round ends. Every row
-ends with a checksum over its other values."""
+ends with a checksum over its other values. Latencies are nanoseconds, null without a latency table."""
 _TIMINGS = "CREATE TABLE IF NOT EXISTS timings (round INTEGER, phase TEXT, seconds REAL, PRIMARY KEY (round, phase))"
-_WIDTH = {"rounds": 5, "ledger": 4, "evaluations": 8, "scores": 5}
+_WIDTH = {"rounds": 5, "ledger": 4, "evaluations": 9, "scores": 5}
 
 
 def checksum(row: Sequence[Any]) -> int:
@@ -213,11 +213,11 @@ def _insert(db: sqlite3.Connection, table: str, rows: Sequence[Sequence[Any]]) -
 def _evaluation_rows(result: RoundResult) -> list[tuple[Any, ...]]:
     number = result.state.round
     scored = [
-        (number, i, json.dumps(e.architecture.to_json()), e.macs, e.params, e.accuracy, e.round, None)
+        (number, i, json.dumps(e.architecture.to_json()), e.macs, e.params, e.latency, e.accuracy, e.round, None)
         for i, e in enumerate(result.evaluations)
     ]
     failed = [
-        (number, len(scored) + i, json.dumps(a.to_json()), None, None, None, None, reason)
+        (number, len(scored) + i, json.dumps(a.to_json()), None, None, None, None, None, reason)
         for i, (a, reason) in enumerate(result.failed)
     ]
     return [*scored, *failed]

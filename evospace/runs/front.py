@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evospace.errors import DataError, UsageError, reason
-from evospace.estimation.evaluation import Evaluation
+from evospace.estimation.evaluation import Evaluation, nanoseconds
 from evospace.ops.kinds import KINDS
 from evospace.ops.spec import OpSpec
 from evospace.ops.user import require_source
@@ -27,6 +27,10 @@ class Front:
     skeleton: Skeleton
     seed: int
     members: tuple[Evaluation, ...]
+    measured: tuple[int | None, ...] | None = None
+    """Nanoseconds of each member measured end to end (`None` where it could not be); absent until it was tried."""
+    latency_of: str = ""
+    """The runtime, device, batch and threads that the latencies belong to."""
 
     @property
     def classes(self) -> int:
@@ -46,8 +50,15 @@ class Front:
             "skeleton": self.skeleton.to_json(),
             "seed": self.seed,
             "operations": {name: _describe(OpSpec.parse(name)) for name in sorted(names)},
-            "front": [e.to_json() for e in self.members],
+            **({"latency_of": self.latency_of} if self.latency_of else {}),
+            "front": [e.to_json() | self._measured(i) for i, e in enumerate(self.members)],
         }
+
+    def _measured(self, index: int) -> dict[str, float | None]:
+        if self.measured is None:
+            return {}
+        ns = self.measured[index]
+        return {"latency_measured_ms": None if ns is None else ns / 10**6}
 
 
 def _describe(spec: OpSpec) -> dict[str, Any]:
@@ -94,7 +105,16 @@ def _front(data: dict[str, Any]) -> Front:
         skeleton=skeleton,
         seed=data["seed"],
         members=_members(data["front"], skeleton),
+        measured=_measured(data["front"]),
+        latency_of=f"{data.get('latency_of', '')!s:.200}",
     )
+
+
+def _measured(entries: list[dict[str, Any]]) -> tuple[int | None, ...] | None:
+    if not entries or not all("latency_measured_ms" in entry for entry in entries):
+        return None
+    times = (entry["latency_measured_ms"] for entry in entries)
+    return tuple(None if ms is None else nanoseconds(ms) for ms in times)
 
 
 def _members(data: Any, skeleton: Skeleton) -> tuple[Evaluation, ...]:

@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ import yaml
 
 from evospace.config import SearchConfig, changed_settings
 from evospace.errors import DataError, UsageError
-from evospace.reading import read_yaml
+from evospace.reading import read_json, read_yaml
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import replace_file, write_json, write_text
 from evospace.runs.front import Front, read_front
@@ -36,6 +36,20 @@ class RunDirectory:
     def front(self) -> Path:
         """The self-contained result."""
         return self.path / "front.json"
+
+    @property
+    def plan_file(self) -> Path:
+        """What the search was estimated to cost before it began."""
+        return self.path / "plan.json"
+
+    def plan(self) -> dict[str, Any] | None:
+        """The estimate; `None` where there is none, or a damaged one."""
+        try:
+            plan = read_json(self.plan_file, 1 << 20)
+        except (OSError, ValueError):
+            return None
+        numbers = ("first_round", "rounds", "train_seconds", "score_seconds")
+        return plan if isinstance(plan, dict) and all(type(plan.get(n)) in (int, float) for n in numbers) else None
 
     def checkpoint(self, round: int) -> Path:
         """The supernet's weights at the end of a round."""
@@ -88,10 +102,10 @@ class RunDirectory:
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
 
-    def check_contents(self, contents: Mapping[str, str], *, operations: bool) -> None:
+    def check_contents(self, contents: Mapping[str, str], *, operations: bool, but: Sequence[str] = ()) -> None:
         """Raise `DataError`, listing what differs, where the run was begun with other operations, or on other data."""
         old, new = (
-            {key: text for key, text in parts.items() if key.startswith("operation ") == operations}
+            {key: text for key, text in parts.items() if key.startswith("operation ") == operations and key not in but}
             for parts in (self._contents(), contents)
         )
         self._compare(old, new)
@@ -148,7 +162,8 @@ class RunDirectory:
         done = (
             bool(states) and states[-1].round >= min(max_rounds or wanted, wanted) and states[-1].front == front.members
         )
-        return front if done else None
+        unmeasured = bool(front.latency_of) and front.measured is None
+        return front if done and not unmeasured else None
 
 
 _FOLDERS = ("checkpoints", "front", "tensorboard")

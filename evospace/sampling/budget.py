@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from evospace.cost.budget import Budget
+from evospace.cost.budget import Budget, amount, limits_text
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.sampling.gates import Bools, to_architectures
@@ -18,9 +18,13 @@ from evospace.space.search_space import SearchSpace
 
 _BATCHES = 10
 """Batches of n draws until n are distinct."""
+_TRIES = 100
+"""The same where draws are rejected for their further costs."""
 _FILTERED = 1000
 """Batches in a row that a binned window may filter out whole before it counts as impossible."""
 _Ints = npt.NDArray[np.int64]
+Limits = Sequence[tuple[CostTable, int]]
+"""Upper limits on further costs."""
 
 
 class WindowSampler:
@@ -32,19 +36,27 @@ class WindowSampler:
     """
 
     def __init__(
-        self, space: SearchSpace, table: CostTable, window: Budget, probabilities: Sequence[np.ndarray]
+        self,
+        space: SearchSpace,
+        table: CostTable,
+        window: Budget,
+        probabilities: Sequence[np.ndarray],
+        *,
+        bins: int | None = None,
     ) -> None:
         """`probabilities`: per block ``[K]`` inclusion probabilities, in the order of the candidates.
 
         Bernoulli in a multi-branch space (a required block conditioned on not being empty); one-of-K in a
-        single-branch one, where an optional block's remainder is the skip.
+        single-branch one, where an optional block's remainder is the skip. Fewer `bins` than `values.MAX_BINS`
+        make a draw cheaper in a wide window, where few draws are dropped; what is drawn stays exact.
         """
         assert window.metric == table.metric, "the window and the table measure the same"
         self.space, self.table, self.window = space, table, window
         self._blocks = [
             gated(p, needed, space.branches) for p, needed in zip(probabilities, space.required, strict=True)
         ]
-        self._grid = Grid.of(space, table, window, cover=True)
+        self._bins = bins
+        self._grid = Grid.of(space, table, window, cover=True, bins=bins)
         self._values, self._log_weight = boundary_values(self._blocks, self._grid)
         pairs = zip(space.candidates, table.ops, strict=True)
         self._costs = [np.array([costs[n] for n in names], dtype=np.int64) for names, costs in pairs]
@@ -54,7 +66,8 @@ class WindowSampler:
         """Natural log of the window's probability, ``-inf`` for none; approximate where costs are binned."""
         if self._grid.exact or math.isinf(self._log_weight):
             return self._log_weight
-        return boundary_values(self._blocks, Grid.of(self.space, self.table, self.window, cover=False))[1]
+        grid = Grid.of(self.space, self.table, self.window, cover=False, bins=self._bins)
+        return boundary_values(self._blocks, grid)[1]
 
     @cached_property
     def possible(self) -> bool:
@@ -82,12 +95,7 @@ class WindowSampler:
 
         Raises `BudgetError` for an impossible window.
         """
-        found: dict[Architecture, None] = {}
-        for _ in range(_BATCHES):
-            found |= dict.fromkeys(self.draw(n, rng))
-            if len(found) >= n:
-                break
-        return list(found)[:n]
+        return self.draw_within(n, rng, ())[0]
 
     def _batch(self, n: int, rng: np.random.Generator) -> list[Architecture]:
         """`n` draws from the binned window, less those outside the given one."""
@@ -101,13 +109,35 @@ class WindowSampler:
         inside = (total >= self.window.low) & (total <= self.window.high)
         return to_architectures(self.space, [mask[inside] for mask in masks])
 
+    def draw_within(self, n: int, rng: np.random.Generator, limits: Limits) -> tuple[list[Architecture], int]:
+        """Up to `n` distinct architectures that keep upper limits on further costs too, and the draws rejected.
+
+        Rejection on top of the exact draws: it ends after `_TRIES` n draws, and raises `BudgetError` where none of
+        them was accepted, or for an impossible window.
+        """
+        found: dict[Architecture, None] = {}
+        tried = accepted = 0
+        while len(found) < n and tried < (_TRIES if limits else _BATCHES) * n:
+            batch = self.draw(n, rng)
+            kept = [a for a in batch if all(table.cost(a) <= high for table, high in limits)]
+            found |= dict.fromkeys(kept)
+            tried, accepted = tried + n, accepted + len(kept)
+        if not found and n:
+            ceilings = limits_text({table.metric: high for table, high in limits})
+            raise BudgetError(
+                f"none of {tried} architectures drawn with {self.window} has {ceilings}; raise that limit or lower"
+                " the budget"
+            )
+        return list(found)[:n], tried - accepted
+
     def _impossible(self) -> BudgetError:
-        low, high = self.table.bounds(self.space)
+        metric = self.table.metric
+        low, high = (amount(metric, cost) for cost in self.table.bounds(self.space))
         below, above = neighbours(self.space, self.table, self.window)
         if above is not None and above <= self.window.high:
-            why = f"the gates give no probability to {self.window}, where the space reaches {above}"
+            why = f"the gates give no probability to {self.window}, where the space reaches {amount(metric, above)}"
         else:
-            near = " and ".join(str(cost) for cost in (below, above) if cost is not None)
+            near = " and ".join(amount(metric, cost) for cost in (below, above) if cost is not None)
             why = f"no architecture of the space has {self.window}; nearest reachable: {near}"
         return BudgetError(f"{why}; the space reaches from {low} to {high}, so move or widen the window")
 
@@ -130,11 +160,11 @@ def _draw_block(
     return chosen, at
 
 
-def log_count(space: SearchSpace, table: CostTable, window: Budget) -> float:
+def log_count(space: SearchSpace, table: CostTable, window: Budget, *, bins: int | None = None) -> float:
     """Natural log of the number of architectures whose cost lies in the window, ``-inf`` for none.
 
-    Approximate only where the costs take more bins than `values.MAX_BINS`.
+    Approximate only where the costs take more than `bins` (`values.MAX_BINS`) bins.
     """
     sizes = zip(space.candidates, space.required, strict=True)
     blocks = [counting(len(names), needed, space.branches) for names, needed in sizes]
-    return boundary_values(blocks, Grid.of(space, table, window, cover=False))[1]
+    return boundary_values(blocks, Grid.of(space, table, window, cover=False, bins=bins))[1]

@@ -77,18 +77,20 @@ class Grid:
     """Whether bins are whole cost units, so that a bin is a cost."""
 
     @classmethod
-    def of(cls, space: SearchSpace, table: CostTable, window: Budget, *, cover: bool) -> "Grid":
-        """The finest grid within `MAX_BINS`; `cover` widens a binned window by what rounding may shift."""
+    def of(
+        cls, space: SearchSpace, table: CostTable, window: Budget, *, cover: bool, bins: int | None = None
+    ) -> "Grid":
+        """The finest grid within `bins` (`MAX_BINS`); `cover` widens a binned window by what rounding may shift."""
         unit = cost_unit(space, table)
         low = max(0, -(-(window.low - table.fixed) // unit))
         high = (min(window.high, table.bounds(space)[1]) - table.fixed) // unit
-        width = max(1, -(-high // MAX_BINS))
+        width = max(1, -(-high // (bins or MAX_BINS)))
         costs = [[c[name] // unit for name in names] for names, c in zip(space.candidates, table.ops, strict=True)]
-        bins = tuple([(c + width // 2) // width for c in block] for block in costs)
+        binned = tuple([(c + width // 2) // width for c in block] for block in costs)
         if cover:
-            under, over = _rounding(costs, bins, width, space.branches)
+            under, over = _rounding(costs, binned, width, space.branches)
             low, high = low - over, high - under
-        return cls(bins=bins, first=max(0, -(-low // width)), last=max(-1, high // width), exact=width == 1)
+        return cls(bins=binned, first=max(0, -(-low // width)), last=max(-1, high // width), exact=width == 1)
 
     def start(self) -> Floats:
         """``[last + 2]`` value after the last block: 1 inside the window; the last entry is for beyond."""

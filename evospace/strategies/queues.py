@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evospace.cost.budget import Budget
+from evospace.cost.budget import Budget, amount
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.estimation.evaluation import Evaluation
@@ -76,10 +76,10 @@ def require_reachable(space: SearchSpace, table: CostTable, budget: Budget) -> N
     """Raise `BudgetError`, naming the reachable range, where no architecture of `space` is inside the budget."""
     nearest = nearest_reachable(space, table, budget)
     if nearest not in budget:
-        low, high = table.bounds(space)
+        low, high, near = (amount(table.metric, cost) for cost in (*table.bounds(space), nearest))
         raise BudgetError(
             f"budget {budget} cannot be met: the space reaches {table.metric} {low} to {high}, nearest to the"
-            f" budget is {nearest}; choose a budget that holds it, or another skeleton, pool or image size"
+            f" budget is {near}; choose a budget that holds it, or another skeleton, pool or image size"
         )
 
 
@@ -96,7 +96,7 @@ def reach(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -
         if best is None or best[0] >= gap:
             raise BudgetError(
                 f"budget {budget}: no single exchange of an active for a waiting operation brings the active space"
-                f" nearer than {gap} {table.metric} to it; widen the window or raise --candidates"
+                f" nearer than {amount(table.metric, gap)} {table.metric} to it; widen the window or raise --candidates"
             )
         gap, swap, queues = best
         swaps.append(swap)

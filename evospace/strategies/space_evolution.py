@@ -15,7 +15,7 @@ from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.errors import CollapseError
 from evospace.estimation.evaluation import Evaluation
-from evospace.sampling.budget import WindowSampler
+from evospace.sampling.budget import Limits, WindowSampler
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -76,9 +76,11 @@ class Problem:
 
     full: SearchSpace
     tables: Mapping[str, CostTable]
-    """`macs` and `params`."""
+    """`macs` and `params`, and `latency` where the user has a latency table."""
     budget: Budget
     classes: int
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Upper limits on further metrics."""
 
     @property
     def table(self) -> CostTable:
@@ -87,8 +89,20 @@ class Problem:
 
     def evaluation(self, architecture: Architecture, accuracy: float, round: int) -> Evaluation:
         """A scored architecture with its costs."""
-        macs, params = (self.tables[metric].cost(architecture) for metric in ("macs", "params"))
-        return Evaluation(architecture=architecture, macs=macs, params=params, accuracy=accuracy, round=round)
+        costs = {metric: table.cost(architecture) for metric, table in self.tables.items()}
+        return Evaluation(
+            architecture=architecture,
+            macs=costs["macs"],
+            params=costs["params"],
+            latency=costs.get("latency"),
+            accuracy=accuracy,
+            round=round,
+        )
+
+    @property
+    def upper(self) -> Limits:
+        """The further upper limits with their tables."""
+        return [(self.tables[metric], high) for metric, high in self.limits.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +196,8 @@ def run_round(
 
     old = [e.architecture for e in state.front]
     found_in = {e.architecture: e.round for e in state.front}
-    new = [a for a in sample(problem, settings, trained, round) if a not in found_in]
+    drawn, rejected = sample(problem, settings, trained, round)
+    new = [a for a in drawn if a not in found_in]
     scores = list(zip([*old, *new], trained.score([*old, *new]), strict=True))
     scored = [problem.evaluation(a, s, found_in.get(a, round)) for a, s in scores if not isinstance(s, str)]
     failed = tuple((a, s) for a, s in scores if isinstance(s, str))
@@ -204,6 +219,7 @@ def run_round(
         ledger=tuple(rows_of_round(round, queues, swaps, dict(trained.fitness), trained.pruned, front)),
         hypervolume=front_hypervolume(front, problem.budget, problem.classes),
         rehearsed_hypervolume=_rehearsed(problem, scored, set(old)) if old else None,
+        summary={"rejected": rejected} if problem.limits else {},
     )
 
 
@@ -218,12 +234,19 @@ def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: set[Architec
     return front_hypervolume(survivors([*rehearsed, *cheaper], budget), budget, problem.classes)
 
 
-def sample(problem: Problem, settings: EvolutionSettings, trained: TrainedRound, round: int) -> list[Architecture]:
-    """Distinct architectures in the window by fitness, and 5 % more just below it (where there are any)."""
+def sample(
+    problem: Problem, settings: EvolutionSettings, trained: TrainedRound, round: int
+) -> tuple[list[Architecture], int]:
+    """Distinct architectures in the window by fitness, and 5 % more just below it (where there are any).
+
+    All keep the further upper limits; also returns how many draws were rejected for those.
+    """
     rng = numpy_generator(settings.seed, "sample", round)
     window = WindowSampler(trained.space, problem.table, problem.budget, trained.probabilities)
-    inside = window.draw_distinct(settings.samples, rng)
+    inside, rejected = window.draw_within(settings.samples, rng, problem.upper)
     below = WindowSampler(trained.space, problem.table, problem.budget.below(), trained.probabilities)
     if not below.possible:
-        return inside
-    return inside + below.draw_distinct(max(int(BELOW * settings.samples), 1), rng)
+        return inside, rejected
+    cheaper = below.draw_distinct(max(int(BELOW * settings.samples), 1), rng)
+    kept = [a for a in cheaper if all(table.cost(a) <= high for table, high in problem.upper)]
+    return inside + kept, rejected + len(cheaper) - len(kept)

@@ -49,6 +49,10 @@ class SuperNet(nn.Module):
             del block.ops[name]
         return gone
 
+    def names(self) -> list[list[str]]:
+        """The operations that each block holds by now."""
+        return [list(block.ops) for block in self.blocks if isinstance(block, ChoiceBlock)]
+
     def calibrate(self, architecture: Architecture, batches: Iterable[Tensor]) -> None:
         """Re-estimate BatchNorm statistics for one architecture: reset, then the mean over `batches`."""
         route = route_of(architecture)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -15,8 +16,10 @@ from evospace.cost.table import CostTable
 from evospace.data.splits import Batch, Split
 from evospace.errors import CollapseError, DataError
 from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.in_budget import InBudgetGates
 from evospace.sampling.reachable import is_reachable
 from evospace.seeding import derive, numpy_generator
+from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.supernet.choice_block import route_of
 from evospace.supernet.fitness import (
@@ -50,8 +53,11 @@ class TrainSettings:
     batch_size: int = 128
     lr: float = 0.1
     """Peak learning rate of the weights."""
-    train_gates: Literal["uniform", "fitness"] = "uniform"
-    """What a weight step draws its architecture from: every gate at 1/2, or the current fitness."""
+    train_gates: Literal["uniform", "fitness", "in-budget"] = "uniform"
+    """What a weight step draws its architecture from: every gate at 1/2, the current fitness, or every gate at 1/2
+    given that the cost lies in `gates_window`."""
+    gates_window: tuple[float, float] = (0.5, 1.5)
+    """Of the budget's target; the budget itself is always part of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,9 +227,7 @@ class RoundTrainer:
             turn, start = turn + 1, 0
 
     def _weight_step(self, state: TrainState, images: Tensor, labels: Tensor, step: int) -> tuple[float, Tensor]:
-        fitted = self.settings.train_gates == "fitness"
-        gates = state.fitness.probabilities(state.space) if fitted else uniform_probabilities(state.space)
-        architecture = draw(state.space, gates, self._rng("weight-step", step))
+        architecture = self._drawn(state, self._rng("weight-step", step))
         state.supernet.train()
         logits = state.supernet(images, route_of(architecture))
         loss = functional.cross_entropy(logits, labels)
@@ -231,6 +235,18 @@ class RoundTrainer:
         torch.autograd.backward(loss)
         state.weight_optimiser.step()
         return float(loss.detach()), logits.detach()
+
+    def _drawn(self, state: TrainState, rng: np.random.Generator) -> Architecture:
+        """What a weight step trains."""
+        if self.settings.train_gates == "in-budget":
+            return self._in_budget.draw(state.space, rng)
+        fitted = self.settings.train_gates == "fitness"
+        gates = state.fitness.probabilities(state.space) if fitted else uniform_probabilities(state.space)
+        return draw(state.space, gates, rng)
+
+    @cached_property
+    def _in_budget(self) -> InBudgetGates:
+        return InBudgetGates(self.table, self.budget.around(*self.settings.gates_window))
 
     def _prune(self, state: TrainState, step: int) -> None:
         """Drop weak operations, weakest first, but none whose loss would put the budget out of reach."""

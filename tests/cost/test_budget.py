@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evospace.cost.budget import Budget
+from evospace.cost.budget import Budget, limits_text, parse_budget
 from evospace.errors import UsageError
 
 
@@ -63,3 +63,55 @@ def test_the_window_below_ends_just_under_the_window(low: int, width: int) -> No
 def test_both_ends_are_inside() -> None:
     budget = Budget(metric="macs", low=9, high=10)
     assert [cost for cost in range(12) if cost in budget] == [9, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("latency=3ms", 2_700_000, 3_000_000),
+        ("latency=500us", 450_000, 500_000),
+        ("latency=1s", 900_000_000, 10**9),
+        ("latency=0.5 ms..2.5 ms", 500_000, 2_500_000),
+        ("latency=900us..1ms", 900_000, 1_000_000),
+    ],
+)
+def test_latencies_are_nanoseconds(text: str, low: int, high: int) -> None:
+    assert Budget.parse(text) == Budget(metric="latency", low=low, high=high)
+
+
+@pytest.mark.parametrize("text", ["latency=3", "latency=3..4ms", "latency=3ms..4"])
+def test_a_latency_without_a_unit(text: str) -> None:
+    with pytest.raises(UsageError, match=r"has no unit; write us, ms or s after a latency, e\.g\. 3ms"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize("text", [f"latency={a}" for a in ("0ms", "-3ms", "nanms", "3m", "3M", "ms")])
+def test_times_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="unit us, ms or s"):
+        Budget.parse(text)
+
+
+@given(st.integers(1, 10**12), st.integers(0, 10**12))
+def test_latency_text_gives_the_budget_back(low: int, width: int) -> None:
+    budget = Budget(metric="latency", low=low, high=low + width)
+    assert Budget.parse(str(budget)) == budget
+
+
+def test_further_upper_limits() -> None:
+    budget, limits = parse_budget("macs=20M, params=0.5M,latency=3ms")
+    assert budget == Budget.parse("macs=20M")
+    assert limits == {"params": 500_000, "latency": 3_000_000}
+    assert limits_text(limits) == "params <= 500000, latency <= 3ms"
+    assert parse_budget("params=7") == (Budget.parse("params=7"), {})
+
+
+@pytest.mark.parametrize("text", ["macs=1M,", "macs=1M,macs=2M", "macs=1M,params=1..2", "macs=1M,params=1M,params=2M"])
+def test_limits_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="budget"):
+        parse_budget(text)
+
+
+def test_a_window_around_the_target_holds_the_budget() -> None:
+    budget = Budget(metric="macs", low=90, high=110)
+    assert budget.around(0.5, 1.5) == Budget(metric="macs", low=50, high=150)
+    assert budget.around(1.0, 1.0) == budget

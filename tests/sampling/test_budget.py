@@ -5,8 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.sampling import values
 from evospace.sampling.budget import WindowSampler, log_count
@@ -134,3 +136,29 @@ def test_uniform_gates_draw_uniformly() -> None:
         window = Budget(metric="macs", low=low, high=low + width)
         mass = WindowSampler(space, table, window, gates).log_mass
         assert mass == pytest.approx(log_count(space, table, window) - math.log(7 * 3 * 7))
+
+
+def test_further_limits_reject_and_count() -> None:
+    space, table, gates = make_case(COSTS, [True, False, True], "multi", seed=1)
+    other = CostTable(metric="params", fixed=0, ops=tuple({n: i + 1 for i, n in enumerate(ops)} for ops in table.ops))
+    window = Budget(metric="macs", low=15, high=26)
+    found = {a: p for a, p in inside((space, table, gates), window).items() if other.cost(a) <= 4}
+    sampler = WindowSampler(space, table, window, gates)
+    drawn, rejected = sampler.draw_within(200, np.random.default_rng(0), [(other, 4)])
+    assert set(drawn) == set(found)  # fewer than 200 exist, and all of them are found
+    share = sum(found.values()) / sum(inside((space, table, gates), window).values())
+    assert rejected / 20_000 == pytest.approx(1 - share, abs=0.02)
+    with pytest.raises(BudgetError, match=r"none of 500 architectures .* params <= 1"):
+        sampler.draw_within(5, np.random.default_rng(0), [(other, 1)])
+    assert sampler.draw_within(0, np.random.default_rng(0), [(other, 1)]) == ([], 0)
+
+
+@given(cases(), windows(), st.integers(1, 40))
+@settings(max_examples=60)
+def test_few_bins_stay_exact_after_the_check(case: Case, window: Budget, bins: int) -> None:
+    space, table, gates = case
+    found = inside(case, window)
+    sampler = WindowSampler(space, table, window, gates, bins=bins)
+    assert sampler.possible == bool(found)
+    if found and sum(found.values()) > 1e-2:
+        assert set(sampler.draw(10, np.random.default_rng(0))) <= set(found)

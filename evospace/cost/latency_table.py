@@ -1,0 +1,316 @@
+"""`table.json`: measured latencies of every operation at every block shape of a skeleton. No torch here.
+
+The latency of a network is predicted as ``constant + scale * sum + per_operation * operations``: the sum of the fixed
+parts and of what each operation adds to its block, and a term fitted on whole networks for what that sum misses. All of
+it is additive, so it is a `CostTable` like any other. Times are whole nanoseconds of one forward pass of the batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from evospace.cost.table import CostTable
+from evospace.errors import DataError, UsageError, reason
+from evospace.ops.spec import BlockShape, OpSpec
+from evospace.reading import read_json
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import SearchSpace
+from evospace.space.skeleton import Skeleton
+
+FORMAT = 1
+LARGEST = 1 << 27
+"""No table is larger than this many bytes."""
+STEP = 100
+"""Costs are rounded to this many nanoseconds: finer than any timing, and coarse enough to sample exactly."""
+Runtime = Literal["torch", "onnxruntime"]
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a latency belongs to, besides the machine."""
+
+    runtime: Runtime = "torch"
+    device: Device = "cpu"
+    batch: int = 1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.runtime not in get_args(Runtime) or self.device not in get_args(Device):
+            raise UsageError(
+                f"runtime {self.runtime!r:.40}, device {self.device!r:.40}: allowed are torch and onnxruntime, cpu and"
+                " cuda"
+            )
+        for name, high in (("batch", 4096), ("threads", 1024)):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= high:
+                raise UsageError(f"--{name} {value!r:.40}: allowed are 1 to {high}")
+
+    def __str__(self) -> str:
+        return f"{self.runtime} on {self.device}, batch {self.batch}, {self.threads} thread(s), float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """One measured time."""
+
+    ns: int
+    """Nanoseconds."""
+    spread: float
+    """How far the passes that it is the median of lie apart, as a fraction."""
+    passes: int
+    """Times it was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockTimings:
+    """A small network around a block of one shape: without the operation in question, and with each."""
+
+    base: Timing
+    operations: dict[str, Timing]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """``constant + scale * sum + per_operation * operations``, in nanoseconds."""
+
+    constant: float
+    scale: float
+    per_operation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedNetwork:
+    """A whole network, measured end to end."""
+
+    architecture: Architecture
+    timing: Timing
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTable:
+    """Everything that was measured for one skeleton on one machine."""
+
+    setting: Setting
+    machine: Mapping[str, str]
+    """Processor, system, and the versions that the times belong to."""
+    skeleton: Skeleton
+    classes: int
+    reference_ns: int
+    """The fastest time of the skeleton's cheapest network: it tells how fast the machine was."""
+    fixed: dict[str, Timing] = field(default_factory=dict)
+    """`stem` and `head`."""
+    blocks: dict[BlockShape, BlockTimings] = field(default_factory=dict)
+    networks: tuple[TimedNetwork, ...] = ()
+    """The networks that `fit` was fitted on."""
+    fit: Fit | None = None
+    verification: dict[str, Any] | None = None
+    """What `evospace profile --verify` found; `None` until then."""
+
+    def operation_ns(self, shape: BlockShape, name: str) -> int:
+        """What one more operation adds to a block of this shape; never below 0."""
+        timings = self.blocks[shape]
+        return max(timings.operations[name].ns - timings.base.ns, 0)
+
+    def sum_ns(self, architecture: Architecture) -> int:
+        """Fixed parts and operations, without the fitted term."""
+        pairs = zip(self.skeleton.blocks(), architecture.blocks, strict=True)
+        return self.fixed_ns + sum(self.operation_ns(shape, name) for shape, names in pairs for name in names)
+
+    @property
+    def fixed_ns(self) -> int:
+        """Stem and head."""
+        return sum(timing.ns for timing in self.fixed.values())
+
+    def cost_table(self, space: SearchSpace) -> CostTable:
+        """The costs of a space over the table's own skeleton.
+
+        Raises `DataError`, naming what is missing, where the table is unfinished or lacks an operation.
+        """
+        shapes, missing = self.skeleton.blocks(), list[str]()
+        for shape, names in zip(shapes, space.candidates, strict=True):
+            known = self.blocks[shape].operations if shape in self.blocks else {}
+            missing += [f"{name} at {_words(shape)}" for name in names if name not in known]
+        if missing:
+            unique = list(dict.fromkeys(missing))
+            more = f" and {len(unique) - 1} more" if len(unique) > 1 else ""
+            raise DataError(
+                f"the latency table lacks {unique[0]}{more}; run `evospace profile` again with that pool and the same"
+                " --out: it goes on from what the table holds"
+            )
+        if self.fit is None:
+            raise DataError("the latency table is unfinished; run the same `evospace profile` command again to go on")
+        fit = self.fit
+        return CostTable(
+            metric="latency",
+            fixed=max(_rounded(fit.constant + fit.scale * self.fixed_ns), 0),
+            ops=tuple(
+                {n: max(_rounded(fit.scale * self.operation_ns(s, n) + fit.per_operation), 0) for n in names}
+                for s, names in zip(shapes, space.candidates, strict=True)
+            ),
+        )
+
+    def predict_ns(self, architecture: Architecture) -> int:
+        """Latency of one architecture over the table's skeleton."""
+        space = SearchSpace(architecture.blocks, tuple(not s.keeps_shape for s in self.skeleton.blocks()))
+        return self.cost_table(space).cost(architecture)
+
+    def require(self, skeleton: Skeleton, classes: int) -> None:
+        """Raise `DataError` unless the table was made for networks of this skeleton and number of classes."""
+        ours = asdict(self.skeleton) | {"classes": self.classes}
+        wanted = asdict(skeleton) | {"classes": classes}
+        changed = [key for key in wanted if ours[key] != wanted[key]]
+        if changed:
+            lines = "; ".join(f"{key}: {_short(ours[key])} -> {_short(wanted[key])}" for key in changed)
+            raise DataError(
+                f"the latency table was made for other networks ({lines}); make one with `evospace profile"
+                f" --skeleton {skeleton.name} --image-size {skeleton.image_size} --image-channels"
+                f" {skeleton.image_channels} --classes {classes} --activation {skeleton.activation}`"
+            )
+
+    def with_block(self, shape: BlockShape, timings: BlockTimings) -> "LatencyTable":
+        """The table with more operations of one block shape.
+
+        They were timed beside a base of their own; what they add to it is what counts, so the first base stays.
+        """
+        if old := self.blocks.get(shape):
+            moved = old.base.ns - timings.base.ns
+            added = {name: replace(t, ns=max(t.ns + moved, 0)) for name, t in timings.operations.items()}
+            timings = BlockTimings(base=old.base, operations={**old.operations, **added})
+        return replace(self, blocks={**self.blocks, shape: timings})
+
+    def measured(self) -> dict[str, Any]:
+        """What predictions are made from: tells two tables apart whatever was verified since."""
+        data = self.to_json()
+        return {key: data[key] for key in ("setting", "skeleton", "classes", "fixed", "blocks", "fit")}
+
+    def to_json(self) -> dict[str, Any]:
+        """The file's content (format 1)."""
+        return {
+            "format": FORMAT,
+            "setting": asdict(self.setting) | {"dtype": "float32"},
+            "machine": dict(self.machine),
+            "skeleton": self.skeleton.to_json(),
+            "classes": self.classes,
+            "reference_ns": self.reference_ns,
+            "fixed": {name: asdict(timing) for name, timing in self.fixed.items()},
+            "blocks": [
+                {
+                    "shape": asdict(shape),
+                    "base": asdict(timings.base),
+                    "operations": {name: asdict(timing) for name, timing in timings.operations.items()},
+                }
+                for shape, timings in self.blocks.items()
+            ],
+            "networks": [network_to_json(n) for n in self.networks],
+            "fit": asdict(self.fit) if self.fit else None,
+            "verification": self.verification,
+        }
+
+
+def network_to_json(network: TimedNetwork) -> dict[str, Any]:
+    """An architecture and its time."""
+    return {"architecture": network.architecture.to_json(), **asdict(network.timing)}
+
+
+def read_latency_table(path: Path) -> LatencyTable:
+    """Read a table; raises `DataError` for a missing, damaged or foreign file. No name in it is used as a path."""
+    try:
+        data = read_json(path, LARGEST)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a latency table ({reason(error)}); {_HINT}") from error
+    if not isinstance(data, dict) or type(data.get("format")) is not int or data["format"] != FORMAT:
+        raise DataError(f"{path}: not a latency table of format {FORMAT}; {_HINT}")
+    try:
+        return _table(data)
+    except (DataError, UsageError, TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path}: damaged latency table ({type(error).__name__}: {error!s:.200}); {_HINT}") from error
+
+
+_HINT = "give one that `evospace profile` wrote"
+
+
+def _table(data: dict[str, Any]) -> LatencyTable:
+    setting = dict(data["setting"])
+    if setting.pop("dtype") != "float32":
+        raise ValueError("dtype is float32")
+    machine, verification = data["machine"], data["verification"]
+    if not all(isinstance(text, str) for text in machine.values()):
+        raise TypeError("machine holds texts")
+    if verification is not None:
+        _check_verification(verification)
+    blocks = {BlockShape(**b["shape"]): _block(b) for b in data["blocks"]}
+    return LatencyTable(
+        setting=Setting(**setting),
+        machine=machine,
+        skeleton=Skeleton.from_json(data["skeleton"]),
+        classes=_whole(data["classes"], 1),
+        reference_ns=_whole(data["reference_ns"], 1),
+        fixed={str(name): _timing(timing) for name, timing in data["fixed"].items()},
+        blocks=blocks,
+        networks=tuple(
+            TimedNetwork(
+                architecture=Architecture.from_json(n["architecture"]),
+                timing=_timing({key: n[key] for key in ("ns", "spread", "passes")}),
+            )
+            for n in data["networks"]
+        ),
+        fit=None if data["fit"] is None else Fit(**{key: _number(value) for key, value in data["fit"].items()}),
+        verification=verification,
+    )
+
+
+def _block(data: dict[str, Any]) -> BlockTimings:
+    for name in data["operations"]:
+        OpSpec.parse(name)
+    return BlockTimings(
+        base=_timing(data["base"]), operations={name: _timing(t) for name, t in data["operations"].items()}
+    )
+
+
+def _timing(data: dict[str, Any]) -> Timing:
+    return Timing(ns=_whole(data["ns"], 0), spread=_number(data["spread"]), passes=_whole(data["passes"], 1))
+
+
+VERIFIED = ("mape", "worst", "tau", "tau_band", "repeat_error")
+"""What a verification says: see `evospace.profiling.verify`."""
+
+
+def _check_verification(data: dict[str, Any]) -> None:
+    for key in VERIFIED:
+        _number(data[key])
+
+
+def _whole(value: Any, low: int) -> int:
+    if type(value) is not int or not low <= value < 2**53:
+        raise ValueError("times and counts are whole numbers that make sense")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) < 1e15:
+        raise ValueError("not a number that makes sense")
+    return float(value)
+
+
+def _rounded(ns: float) -> int:
+    return STEP * round(ns / STEP)
+
+
+def _words(shape: BlockShape) -> str:
+    return f"{shape.in_channels} -> {shape.out_channels} channels, stride {shape.stride}, {shape.resolution} pixels"
+
+
+def _short(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) else "other"
+
+
+def shapes_of(skeleton: Skeleton) -> tuple[BlockShape, ...]:
+    """The distinct block shapes of a skeleton, in order."""
+    return tuple(dict.fromkeys(skeleton.blocks()))
+
+
+def latency_text(ns: float) -> str:
+    """A time with three digits: `2.71 ms`."""
+    return f"{ns / 10**6:.3g} ms"

@@ -1,0 +1,157 @@
+"""What a search will cost and whether its budget can be met: told before anything is trained."""
+
+import math
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from evospace.cost.budget import Budget
+from evospace.report.figures import draw_space
+from evospace.report.plan_lines import Forecast, SpaceReport
+from evospace.sampling.budget import WindowSampler, log_count
+from evospace.sampling.gates import uniform_probabilities
+from evospace.seeding import numpy_generator
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.queues import Queues, reach, shuffled
+from evospace.strategies.space_evolution import BELOW, EvolutionState, Problem
+from evospace.supernet.supernet import SuperNet
+from evospace.training.supernet_trainer import Progressed
+from evospace.workbench import Workbench
+
+INHERITED = 2
+"""Operations per block that a front hands on: about what the searches of docs/results.md had."""
+STEPS, SECONDS = 24, 2.0
+"""Steps that are timed at most, and the time after which they are enough (never fewer than four)."""
+SCORED = 3
+"""Architectures that are scored to time it."""
+BINS = 20_000
+"""Cost bins for the mass and the count of the window: enough for an exponent."""
+MEDIAN_OF = 1000
+"""Architectures whose median cost stands for the space's."""
+
+
+def report_space(problem: Problem, seed: int) -> SpaceReport:
+    """Size, costs and the budget's part of a space; raises `BudgetError` where no draw keeps the further limits."""
+    space, gates = problem.full, uniform_probabilities(problem.full)
+    rng = numpy_generator(seed, "forecast")
+    low, high = problem.table.bounds(space)
+    everything = Budget(metric=problem.table.metric, low=low, high=high)
+    drawn = WindowSampler(space, problem.table, everything, gates, bins=BINS).draw(MEDIAN_OF, rng)
+    costs = sorted(map(problem.table.cost, drawn))
+    sampler = WindowSampler(space, problem.table, problem.budget, gates, bins=BINS)
+    accepted = 1.0
+    if problem.limits:
+        found, rejected = sampler.draw_within(100, rng, problem.upper)
+        accepted = len(found) / (len(found) + rejected)
+    return SpaceReport(
+        log10_size=space.log10_size(),
+        low=low,
+        median=costs[len(costs) // 2],
+        high=high,
+        log10_inside=log_count(space, problem.table, problem.budget, bins=BINS) / math.log(10),
+        log10_mass=sampler.log_mass / math.log(10),
+        accepted=accepted,
+    )
+
+
+def active_sizes(waiting: int, k: int, rounds: int, inherited: int) -> list[int]:
+    """Operations per block in each of the `rounds` to come, where a front hands `INHERITED` of them on."""
+    sizes = []
+    for left in range(rounds, 0, -1):
+        fresh = min(max(k - inherited, math.ceil(waiting / left), 0), waiting)
+        sizes.append(inherited + fresh)
+        waiting, inherited = waiting - fresh, INHERITED
+    return sizes
+
+
+def forecast(bench: Workbench, state: EvolutionState, rounds: int) -> Forecast:
+    """Time a few steps and scores of this search, on its own images, and add up the `rounds` after `state`."""
+    config = bench.config
+    sizes = active_sizes(
+        max(map(len, state.waiting)), config.candidates, state.rounds - state.round, min(state.round, 1) * INHERITED
+    )[:rounds]
+    timed = {size: _timed(bench, size) for size in {min(sizes), max(sizes)}}
+    known = sorted(timed)
+    step, score = (np.interp(sizes, known, [timed[size][i] for size in known]).tolist() for i in (0, 1))
+    steps = config.epochs * (len(bench.splits.train) // bench.batch_size)
+    count = config.samples + max(int(BELOW * config.samples), 1)
+    return Forecast(
+        first_round=state.round + 1,
+        active=tuple(sizes),
+        train=tuple(steps * seconds for seconds in step),
+        score=tuple(count * seconds for seconds in score),
+        other=_seconds_of_a_picture(bench.problem.full),
+        memory=_peak_memory(bench.device),
+    )
+
+
+class _EnoughError(Exception):
+    """Ends the timed steps."""
+
+
+def _timed(bench: Workbench, size: int) -> tuple[float, float]:
+    """Seconds of a step (with its share of fitness steps) and of a score, with `size` operations per block."""
+    space = _active(bench, size)
+    supernet = bench.supernet(0, space)
+    ends: list[float] = []
+
+    def on_step(progressed: Progressed) -> None:
+        ends.append(time.monotonic())
+        pairs = len(ends) % 2 == 1 and len(ends) >= 5
+        if pairs and (len(ends) > STEPS or ends[-1] - ends[0] > SECONDS):
+            raise _EnoughError
+
+    start = time.monotonic()
+    trainer = bench.trainer(0, space, lambda: supernet, on_step=on_step)
+    with suppress(_EnoughError):
+        trainer.run()
+    whole = len(ends) > 2
+    step = (ends[-1] - ends[0]) / (len(ends) - 1) if whole else (time.monotonic() - start) / max(len(ends), 1)
+    return step, _timed_score(bench, supernet, space)
+
+
+def _timed_score(bench: Workbench, supernet: SuperNet, space: SearchSpace) -> float:
+    """Of architectures inside the budget; the pruned ones of the timed steps are drawn no more."""
+    left = space.with_candidates(supernet.names())
+    sampler = WindowSampler(left, bench.problem.table, bench.problem.budget, uniform_probabilities(left), bins=BINS)
+    architectures = sampler.draw(SCORED + 1, numpy_generator(bench.config.seed, "forecast-score"))
+    estimator = bench.estimator(supernet, 0)
+    estimator.score(architectures[0])
+    start = time.monotonic()
+    for architecture in architectures[1:]:
+        estimator.score(architecture)
+    return (time.monotonic() - start) / SCORED
+
+
+def _active(bench: Workbench, size: int) -> SearchSpace:
+    """The first `size` operations of every block's queue, made to reach the budget."""
+    full = bench.problem.full
+    order = shuffled(full, bench.config.seed)
+    queues = Queues(
+        inherited=((),) * len(order),
+        fresh=tuple(names[:size] for names in order),
+        waiting=tuple(names[size:] for names in order),
+    )
+    queues, _ = reach(queues, full, bench.problem.table, bench.problem.budget)
+    return full.with_candidates(queues.active())
+
+
+def _seconds_of_a_picture(full: SearchSpace) -> float:
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        draw_space(Path(folder) / "space.png", [], full.candidates[0], len(full.candidates))
+    return 2 * (time.monotonic() - start)  # two pictures a round
+
+
+def _peak_memory(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,27 @@
+"""`evospace plan`: everything a search tells before it begins, and nothing more."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from evospace.config import SearchConfig
+from evospace.experiment import prepare
+from evospace.forecast import forecast, report_space
+from evospace.report.plan_lines import forecast_lines
+
+
+def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
+    """Lines for a person and an object for a program; a few steps are timed, nothing is trained or written.
+
+    Raises what `evospace.experiment.prepare` does, so `BudgetError` where no architecture fits the budget.
+    """
+    experiment = prepare(config)
+    lines = list(experiment.announcement())
+    state = experiment.first_state()
+    rounds = min(config.max_rounds or state.rounds, state.rounds)
+    devices = [torch.cuda.current_device()] if experiment.device == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        found = forecast(experiment.bench, state, rounds)
+    report = asdict(report_space(experiment.problem, config.seed))
+    return [*lines, *forecast_lines(found)], {"budget": str(experiment.problem.budget), **report, **found.to_json()}

@@ -1,0 +1,38 @@
+"""Whole networks measured here, under a latency table's setting; and what is doubtful about a table."""
+
+from collections.abc import Callable, Sequence
+
+from evospace.cost.latency_table import LatencyTable
+from evospace.errors import UsageError
+from evospace.profiling.profile import reference_watch, time_networks
+from evospace.profiling.runtimes import differences, require_runtime, threads_of
+from evospace.space.architecture import Architecture
+
+
+def doubts(table: LatencyTable, where: str, device: str | None = None) -> list[str]:
+    """Warnings: not verified, or of another machine or device than this one."""
+    found = []
+    if table.verification is None:
+        found.append(
+            f"{where} is not verified: whether it predicts whole networks is unknown; run"
+            f" evospace profile --verify {where}"
+        )
+    if changed := differences(dict(table.machine)):
+        found.append(f"{where} was measured elsewhere ({'; '.join(changed)}); this machine may take another time")
+    if device and device != table.setting.device:
+        found.append(f"{where} holds latencies on {table.setting.device}, while this search runs on {device}")
+    return found
+
+
+def measure(
+    table: LatencyTable, architectures: Sequence[Architecture], on_pass: Callable[[int, int], None] = lambda a, b: None
+) -> list[int]:
+    """Nanoseconds of each network, end to end, in turn; raises `UsageError` where this is not the table's machine."""
+    require_runtime(table.setting)
+    if changed := differences(dict(table.machine)):
+        raise UsageError(f"the latency table was measured elsewhere ({'; '.join(changed)})")
+    with threads_of(table.setting):
+        watch = reference_watch(table.setting, table.skeleton, table.classes)
+        watch.best = min(watch.best, table.reference_ns / 1e9)
+        timed = time_networks(table, architectures, watch, on_pass)
+    return [network.timing.ns for network in timed]

@@ -1,0 +1,77 @@
+"""What supernets of a search are trained and scored on: made the same way by the search and by its forecast."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from evospace.config import SearchConfig, parse_window
+from evospace.data import SearchSplits
+from evospace.estimation.shared_weights import SharedWeights
+from evospace.seeding import derive
+from evospace.space.search_space import SearchSpace
+from evospace.space.skeleton import Skeleton
+from evospace.strategies.space_evolution import Problem
+from evospace.supernet.fitness import PruneRule
+from evospace.supernet.supernet import SuperNet
+from evospace.training.initial_weights import initialised_supernet
+from evospace.training.supernet_trainer import RoundTrainer, TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """Settings, space, images and device of one search."""
+
+    config: SearchConfig
+    problem: Problem
+    skeleton: Skeleton
+    splits: SearchSplits
+    device: str
+
+    @property
+    def batch_size(self) -> int:
+        """Never above the number of training images."""
+        return min(self.config.batch_size, len(self.splits.train))
+
+    def supernet(self, round: int, space: SearchSpace) -> SuperNet:
+        """An untrained supernet over `space`."""
+        make = partial(SuperNet, self.skeleton, space, self.problem.classes)
+        return initialised_supernet(make, self.config.seed, round, self.device)
+
+    def trainer(
+        self,
+        round: int,
+        space: SearchSpace,
+        make: Callable[[], SuperNet],
+        locked: frozenset[tuple[int, str]] = frozenset(),
+        **hooks: Any,
+    ) -> RoundTrainer:
+        """Trains what `make` makes over `space`; `hooks` as `RoundTrainer` has them."""
+        config = self.config
+        return RoundTrainer(
+            settings=TrainSettings(
+                epochs=config.epochs,
+                batch_size=self.batch_size,
+                lr=config.lr,
+                train_gates=config.train_gates,
+                gates_window=parse_window(config.gates_window),
+            ),
+            make=make,
+            space=space,
+            train=self.splits.train,
+            fitness_split=self.splits.fitness,
+            table=self.problem.table,
+            budget=self.problem.budget,
+            rule=PruneRule(threshold=config.prune_threshold, locked=locked),
+            classes=self.problem.classes,
+            seed=config.seed,
+            round=round,
+            **hooks,
+        )
+
+    def estimator(self, supernet: SuperNet, round: int) -> SharedWeights:
+        """Scores with a supernet's weights, always on the same calibration batches of a round."""
+        seed = derive(self.config.seed, "calibration", round)
+        batches = self.splits.train.epoch(self.batch_size, seed=seed, drop_last=True)
+        calibration = [batch for _, batch in zip(range(self.config.calibration_batches), batches, strict=False)]
+        return SharedWeights(supernet=supernet, calibration=calibration, scoring=self.splits.scoring)

@@ -1,0 +1,40 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from evospace.cost.budget import Budget
+from evospace.errors import BudgetError
+from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.in_budget import InBudgetGates
+from evospace.space.search_space import Branches
+from tests.sampling.spaces import chi_square_fits, enumerate_space, make_case
+
+COSTS = [[4, 9, 2], [3, 3], [5, 1, 8]]
+
+
+@pytest.mark.parametrize("branches", ["multi", "single"])
+def test_draws_are_uniform_gates_given_the_window(branches: Branches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evospace.sampling.in_budget.GATE_BINS", 6)  # far fewer than costs: the exact check must bite
+    space, table, _ = make_case(COSTS, [True, False, True], branches, seed=0)
+    window = Budget(metric="macs", low=15, high=26)
+    weights = enumerate_space(space, uniform_probabilities(space))
+    inside = {a: p for a, p in weights.items() if table.cost(a) in window}
+    gates, rng = InBudgetGates(table, window), np.random.default_rng(0)
+    counts = Counter(gates.draw(space, rng) for _ in range(8_000))
+    assert chi_square_fits(counts, inside)
+
+
+def test_follows_the_space_as_it_is_pruned() -> None:
+    space, table, _ = make_case(COSTS, [False] * 3, "multi", seed=0)
+    gates, rng = InBudgetGates(table, Budget(metric="macs", low=7, high=99)), np.random.default_rng(0)
+    assert any("op1" in gates.draw(space, rng).blocks[0] for _ in range(40))
+    pruned = space.without([(0, "op1")])
+    assert not any("op1" in gates.draw(pruned, rng).blocks[0] for _ in range(40))
+    assert gates.draw(pruned, np.random.default_rng(7)) == gates.draw(pruned, np.random.default_rng(7))
+
+
+def test_an_impossible_window_is_an_error() -> None:
+    space, table, _ = make_case(COSTS, [False] * 3, "multi", seed=0)
+    with pytest.raises(BudgetError):
+        InBudgetGates(table, Budget(metric="macs", low=1, high=6)).draw(space, np.random.default_rng(0))

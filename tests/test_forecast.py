@@ -1,0 +1,101 @@
+"""What is told before a search: counts by hand, and a plan that costs nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evospace.cli import main
+from evospace.config import SearchConfig
+from evospace.errors import BudgetError
+from evospace.experiment import prepare
+from evospace.forecast import INHERITED, active_sizes, forecast, report_space
+from evospace.report.plan_lines import duration, outcome_line
+
+QUICK = ["--data", "digits", "--epochs", "1", "--samples", "4", "--calibration-batches", "1"]
+
+
+def test_sizes_of_the_rounds_by_hand() -> None:
+    assert INHERITED == 2
+    # 27 waiting, K = 5, 7 rounds: 5; then 22 left over 6 rounds: 4 and 2 inherited; 18 over 5: 4; 14 over 4: 4; ...
+    assert active_sizes(27, 5, 7, 0) == [5, 6, 6, 6, 6, 5, 5]
+    assert active_sizes(45, 5, 12, 2) == [6, 6, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5]
+    assert active_sizes(4, 5, 1, 0) == [4]
+    assert active_sizes(10, 2, 2, 0) == [5, 7]
+
+
+def test_a_space_beside_its_budget() -> None:
+    experiment = prepare(SearchConfig(data="digits", budget="macs=0.3M,params=20K"))
+    report = report_space(experiment.problem, 0)
+    low, high = experiment.problem.table.bounds(experiment.problem.full)
+    assert (report.low, report.high) == (low, high)
+    assert low < report.median < high
+    assert report.log10_size == pytest.approx(56.9, abs=0.1)
+    assert 0 < report.log10_inside < report.log10_size
+    assert -60 < report.log10_mass < -10
+    assert 0 < report.accepted < 1
+    with pytest.raises(BudgetError, match="params <= 7000"):
+        report_space(prepare(SearchConfig(data="digits", budget="macs=0.3M,params=7K")).problem, 0)
+
+
+def test_a_forecast_counts_the_rounds_to_come() -> None:
+    config = SearchConfig(data="digits", budget="macs=1M", epochs=2, samples=40, calibration_batches=1)
+    experiment = prepare(config)
+    found = forecast(experiment.bench, experiment.first_state(), 3)
+    assert found.active == (5, 6, 6)
+    assert found.first_round == 1
+    assert all(seconds > 0 for seconds in (*found.train, *found.score))
+    assert found.total == pytest.approx(sum(found.train) + sum(found.score) + 3 * found.other)
+    assert found.memory > 2**20
+    assert found.to_json()["rounds"] == 3
+
+
+def test_plan_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", *QUICK, "--budget", "macs=1M"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("space", "cost", "budget", "memory", "time"):
+        assert f"\n{word} " in printed
+    assert main(["plan", *QUICK, "--budget", "macs=1M", "--json", "--max-rounds", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rounds"] == 2
+    assert {"log10_size", "median", "log10_mass", "total_seconds", "memory_mib"} <= found.keys()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_impossible_budget_ends_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--data", "digits", "--budget", "macs=1"]) == 3
+    assert "69728 to 47322304" in capsys.readouterr().err
+
+
+def test_estimate_and_actual_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main(["search", *QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "estimated -> actual: train" in printed
+    plan = json.loads((out / "plan.json").read_text())
+    assert (plan["first_round"], plan["rounds"]) == (1, 1)
+    # a run that goes on keeps the plan it began with
+    assert main(["search", *QUICK, "--budget", "macs=1M", "--max-rounds", "2", "--out", str(out), "--resume"]) == 0
+    assert json.loads((out / "plan.json").read_text()) == plan
+    capsys.readouterr()
+    assert main(["show", str(out)]) == 0
+    assert "estimated -> actual" in capsys.readouterr().out
+    (out / "plan.json").write_text("{}")
+    assert main(["show", str(out)]) == 0
+    assert "estimated" not in capsys.readouterr().out
+
+
+def test_the_outcome_by_hand() -> None:
+    plan = {"first_round": 2, "rounds": 2, "train_seconds": 20.0, "score_seconds": 4.0}
+    summaries = [
+        {"round": n, "train_seconds": 12.0, "score_seconds": 3.0} for n in (1, 2)
+    ]  # round 1 came before, round 3 did not come
+    assert outcome_line(plan, summaries) == (
+        "estimated -> actual: train 10 s -> 12 s, score 2 s -> 3 s, together 12 s -> 15 s (1.25 times the estimate)"
+    )
+    assert duration(90) == "90 s"
+    assert duration(600) == "10 min"
+    assert duration(9000) == "2.5 h"
