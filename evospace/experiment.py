@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton, make_skeleton
-from evospace.strategies.queues import default_rounds, require_reachable, shuffled
+from evospace.strategies.queues import default_rounds, require_limit, require_reachable, shuffled
 from evospace.strategies.space_evolution import (
     EvolutionSettings,
     EvolutionState,
@@ -97,6 +97,8 @@ def prepare(config: SearchConfig) -> "Experiment":
     latency = read_latency_table(Path(config.latency_table)) if config.latency_table else None
     problem = make_problem(config, skeleton, kinds, len(data.classes), latency)
     require_reachable(problem.full, problem.table, problem.budget)
+    for table, high in problem.upper:
+        require_limit(problem.full, table, high)
     out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{time.strftime('%Y%m%d-%H%M%S')}")
     return Experiment(
         config=config,
@@ -189,8 +191,8 @@ class Experiment:
             rounds = min(self.config.max_rounds or state.rounds, state.rounds)
             progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
             with progress, writing(self.directory.path), self._board(state.round) as board:
-                self._announce(progress, state, rounds)
                 lab = SupernetLab(bench=self.bench, run=self.directory, progress=progress, board=board, signals=signals)
+                self._announce(lab, state, rounds)
                 for result in evolve(self.problem, self.settings, lab, state):
                     self._finish_round(lab, result)
                 lab.checkpoints.clear()  # where a crash came between storing the last round and this
@@ -222,15 +224,16 @@ class Experiment:
             for doubt in doubts(self.latency, self.config.latency_table, self.device):
                 yield f"warning: {doubt}"
 
-    def _announce(self, progress: Progress, state: EvolutionState, rounds: int) -> None:
+    def _announce(self, lab: SupernetLab, state: EvolutionState, rounds: int) -> None:
         """Before anything is trained; a run that was begun has its forecast already."""
         for line in self.announcement():
-            progress.line(line)
+            lab.progress.line(line)
         if self.directory.plan() is None and state.round < rounds:
-            found = forecast(self.bench, state, rounds - state.round)
+            check = partial(lab.check_signals, "the steps that are timed for the forecast")
+            found = forecast(self.bench, state, rounds - state.round, check)
             write_json(self.directory.plan_file, found.to_json())
             for line in forecast_lines(found):
-                progress.line(line)
+                lab.progress.line(line)
 
     def _measured(self, lab: SupernetLab, front: Front) -> Front:
         """The front with every member measured end to end, where there is a latency table."""

@@ -4,6 +4,7 @@ import math
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,23 +32,21 @@ SCORED = 3
 """Architectures that are scored to time it."""
 BINS = 20_000
 """Cost bins for the mass and the count of the window: enough for an exponent."""
-MEDIAN_OF = 1000
-"""Architectures whose median cost stands for the space's."""
+DRAWN = 1000
+"""Architectures whose median cost stands for the space's, and of those in the budget that may keep further limits."""
 
 
 def report_space(problem: Problem, seed: int) -> SpaceReport:
-    """Size, costs and the budget's part of a space; raises `BudgetError` where no draw keeps the further limits."""
+    """Size, costs and the budget's part of a space."""
     space, gates = problem.full, uniform_probabilities(problem.full)
     rng = numpy_generator(seed, "forecast")
     low, high = problem.table.bounds(space)
     everything = Budget(metric=problem.table.metric, low=low, high=high)
-    drawn = WindowSampler(space, problem.table, everything, gates, bins=BINS).draw(MEDIAN_OF, rng)
+    drawn = WindowSampler(space, problem.table, everything, gates, bins=BINS).draw(DRAWN, rng)
     costs = sorted(map(problem.table.cost, drawn))
     sampler = WindowSampler(space, problem.table, problem.budget, gates, bins=BINS)
-    accepted = 1.0
-    if problem.limits:
-        found, rejected = sampler.draw_within(100, rng, problem.upper)
-        accepted = len(found) / (len(found) + rejected)
+    inside = sampler.draw(DRAWN, rng) if problem.limits else drawn
+    kept = sum(all(table.cost(a) <= high for table, high in problem.upper) for a in inside)
     return SpaceReport(
         log10_size=space.log10_size(),
         low=low,
@@ -55,7 +54,7 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
         high=high,
         log10_inside=log_count(space, problem.table, problem.budget, bins=BINS) / math.log(10),
         log10_mass=sampler.log_mass / math.log(10),
-        accepted=accepted,
+        accepted=kept / DRAWN,
     )
 
 
@@ -69,13 +68,18 @@ def active_sizes(waiting: int, k: int, rounds: int, inherited: int) -> list[int]
     return sizes
 
 
-def forecast(bench: Workbench, state: EvolutionState, rounds: int) -> Forecast:
-    """Time a few steps and scores of this search, on its own images, and add up the `rounds` after `state`."""
+def forecast(
+    bench: Workbench, state: EvolutionState, rounds: int, check: Callable[[], None] = lambda: None
+) -> Forecast:
+    """Time a few steps and scores of this search, on its own images, and add up the `rounds` after `state`.
+
+    `check` is called after every step and may raise. Raises `UsageError` where memory runs out.
+    """
     config = bench.config
     sizes = active_sizes(
         max(map(len, state.waiting)), config.candidates, state.rounds - state.round, min(state.round, 1) * INHERITED
     )[:rounds]
-    timed = {size: _timed(bench, size) for size in {min(sizes), max(sizes)}}
+    timed = {size: _timed(bench, size, check) for size in {min(sizes), max(sizes)}}
     known = sorted(timed)
     step, score = (np.interp(sizes, known, [timed[size][i] for size in known]).tolist() for i in (0, 1))
     steps = config.epochs * (len(bench.splits.train) // bench.batch_size)
@@ -94,13 +98,14 @@ class _EnoughError(Exception):
     """Ends the timed steps."""
 
 
-def _timed(bench: Workbench, size: int) -> tuple[float, float]:
+def _timed(bench: Workbench, size: int, check: Callable[[], None]) -> tuple[float, float]:
     """Seconds of a step (with its share of fitness steps) and of a score, with `size` operations per block."""
     space = _active(bench, size)
     supernet = bench.supernet(0, space)
     ends: list[float] = []
 
     def on_step(progressed: Progressed) -> None:
+        check()
         ends.append(time.monotonic())
         pairs = len(ends) % 2 == 1 and len(ends) >= 5
         if pairs and (len(ends) > STEPS or ends[-1] - ends[0] > SECONDS):
@@ -108,7 +113,7 @@ def _timed(bench: Workbench, size: int) -> tuple[float, float]:
 
     start = time.monotonic()
     trainer = bench.trainer(0, space, lambda: supernet, on_step=on_step)
-    with suppress(_EnoughError):
+    with suppress(_EnoughError), bench.memory_errors(1):
         trainer.run()
     whole = len(ends) > 2
     step = (ends[-1] - ends[0]) / (len(ends) - 1) if whole else (time.monotonic() - start) / max(len(ends), 1)

@@ -14,9 +14,9 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
-from evospace.errors import EvospaceError, UsageError
+from evospace.errors import EvospaceError
 from evospace.estimation.evaluation import Evaluation
-from evospace.estimation.shared_weights import SharedWeights, out_of_memory
+from evospace.estimation.shared_weights import SharedWeights
 from evospace.report.progress import Progress
 from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
@@ -114,15 +114,8 @@ class SupernetLab:
     def _trained(self, trainer: RoundTrainer) -> TrainState:
         saved = self.checkpoints.newest(trainer.round)
         now, good = unpack(*saved) if saved else (None, None)
-        try:
+        with self.bench.memory_errors(trainer.round):
             state = trainer.run(now, good)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            raise UsageError(
-                f"out of memory in round {trainer.round} at --batch-size {self.bench.batch_size}; begin again with a"
-                " smaller --batch-size or fewer --candidates"
-            ) from error
         if now is None or now.meta["position"]["epoch"] < self.config.epochs:
             self._save(trainer.round, Progressed(state=state, good=None))
         return state

@@ -1,13 +1,15 @@
 """What supernets of a search are trained and scored on: made the same way by the search and by its forecast."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from evospace.config import SearchConfig, parse_window
 from evospace.data import SearchSplits
-from evospace.estimation.shared_weights import SharedWeights
+from evospace.errors import UsageError
+from evospace.estimation.shared_weights import SharedWeights, out_of_memory
 from evospace.seeding import derive
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
@@ -32,6 +34,19 @@ class Workbench:
     def batch_size(self) -> int:
         """Never above the number of training images."""
         return min(self.config.batch_size, len(self.splits.train))
+
+    @contextmanager
+    def memory_errors(self, round: int) -> Iterator[None]:
+        """Training that runs out of memory becomes a `UsageError` that tells what to lower."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise UsageError(
+                f"out of memory in round {round} at --batch-size {self.batch_size}; begin again with a smaller"
+                " --batch-size or fewer --candidates"
+            ) from error
 
     def supernet(self, round: int, space: SearchSpace) -> SuperNet:
         """An untrained supernet over `space`."""

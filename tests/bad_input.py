@@ -300,7 +300,7 @@ BUDGETS = [
     Case("a budget below the cheapest network", NOTHING, f"{DIGITS} macs=1", 3),
     Case("a plan for such a budget", NOTHING, "plan --data digits --budget macs=1", 3),
     Case("a budget above the dearest network", NOTHING, f"{DIGITS} macs=1G", 3),
-    Case("an upper limit that nothing keeps", NOTHING, f"{DIGITS} macs=1M,params=7000", 3),
+    Case("an upper limit that nothing keeps", NOTHING, f"{DIGITS} macs=1M,params=1K", 3),
     Case("the same metric twice", NOTHING, f"{DIGITS} macs=1M,macs=2M", 2),
     Case("a latency without a unit", latencies(), f"{DIGITS} latency=3 --latency-table t.json", 2),
     Case("a latency in millions", latencies(), f"{DIGITS} latency=3M --latency-table t.json", 2),

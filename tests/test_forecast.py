@@ -25,7 +25,7 @@ def test_sizes_of_the_rounds_by_hand() -> None:
 
 
 def test_a_space_beside_its_budget() -> None:
-    experiment = prepare(SearchConfig(data="digits", budget="macs=0.3M,params=20K"))
+    experiment = prepare(SearchConfig(data="digits", budget="macs=1M,params=130K"))
     report = report_space(experiment.problem, 0)
     low, high = experiment.problem.table.bounds(experiment.problem.full)
     assert (report.low, report.high) == (low, high)
@@ -34,8 +34,8 @@ def test_a_space_beside_its_budget() -> None:
     assert 0 < report.log10_inside < report.log10_size
     assert -60 < report.log10_mass < -10
     assert 0 < report.accepted < 1
-    with pytest.raises(BudgetError, match="params <= 7000"):
-        report_space(prepare(SearchConfig(data="digits", budget="macs=0.3M,params=7K")).problem, 0)
+    with pytest.raises(BudgetError, match=r"params <= 5000 cannot be kept: the space begins at \d+"):
+        prepare(SearchConfig(data="digits", budget="macs=0.3M,params=5K"))
 
 
 def test_a_forecast_counts_the_rounds_to_come() -> None:

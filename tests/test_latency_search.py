@@ -142,7 +142,7 @@ def test_an_extension_counts_the_old_front_the_same(tmp_path: Path, capsys: pyte
         ("latency=nanms", 2, "not an amount"),
         ("latency=1us", 3, "the space reaches latency"),
         ("latency=1s", 3, "the space reaches latency"),
-        ("macs=1M,latency=2us", 3, "latency <= 0.002ms"),
+        ("macs=1M,latency=2us", 3, "latency <= 0.002ms cannot be kept"),
         ("macs=1M,macs=2M", 2, "upper limits on other metrics"),
         ("macs=1M,params=1K..2K", 2, "upper limits on other metrics"),
     ],

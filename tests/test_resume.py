@@ -20,7 +20,7 @@ import evospace.lab
 from evospace.cli import main
 from evospace.runs.checkpoints import TrainingCheckpoints
 from evospace.supernet.supernet import SuperNet
-from tests.interruptions import SEARCH, Moments, content
+from tests.interruptions import FORECAST, SEARCH, Moments, content
 
 ROOT = Path(__file__).parents[1]
 
@@ -183,8 +183,9 @@ def test_a_candidate_that_fails_is_recorded_and_the_run_goes_on(
                 buffer.fill_(float("nan") if buffer.is_floating_point() else 0)
 
     monkeypatch.setattr(SuperNet, "calibrate", calibrate)
+    monkeypatch.setattr("evospace.experiment.forecast", lambda *args, **kwargs: FORECAST)
     assert main([*SEARCH, "--out", str(tmp_path / "run")]) == 0
-    failures = [row[7] for row in content(tmp_path / "run")["evaluations"] if row[7]]
+    failures = [row[8] for row in content(tmp_path / "run")["evaluations"] if row[8]]
     assert failures == [reason]
     assert f"1 not scored (the first: {reason})" in capsys.readouterr().out
 

@@ -30,7 +30,7 @@ def require_runtime(setting: Setting) -> None:
             raise UsageError("--device cuda: this onnxruntime has no CUDA provider; install onnxruntime-gpu")
     cores = os.cpu_count() or 1
     if setting.threads > cores:
-        raise UsageError(f"--threads {setting.threads}: this machine has {cores} cores; choose at most that many")
+        raise UsageError(f"--threads {setting.threads} is more than this machine has ({cores} cores); give fewer")
 
 
 def _onnxruntime() -> Any:

@@ -74,7 +74,7 @@ def space_lines(problem: Problem, report: SpaceReport) -> Iterator[str]:
         f" 10^{-report.log10_mass:.1f}"
     )
     if problem.limits:
-        yield f"limits   {limits_text(problem.limits)}: kept by {100 * report.accepted:.1f} % of those in the budget"
+        yield f"limits   {limits_text(problem.limits)}: kept by {100 * report.accepted:.1f} % of draws in the budget"
 
 
 def forecast_lines(found: Forecast) -> Iterator[str]:

@@ -83,6 +83,17 @@ def require_reachable(space: SearchSpace, table: CostTable, budget: Budget) -> N
         )
 
 
+def require_limit(space: SearchSpace, table: CostTable, high: int) -> None:
+    """Raise `BudgetError` where every architecture of `space` is above an upper limit."""
+    low = table.bounds(space)[0]
+    if low > high:
+        least, most = amount(table.metric, low), amount(table.metric, high)
+        raise BudgetError(
+            f"limit {table.metric} <= {most} cannot be kept: the space begins at {least}; raise the limit, or take"
+            " another skeleton, pool or image size"
+        )
+
+
 def reach(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -> tuple[Queues, list[Swap]]:
     """Swap waiting operations in, nearest first, until the active space reaches the budget window.
 
