@@ -14,7 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
 from evospace.cost.budget import parse_budget
-from evospace.cost.latency_table import LatencyTable, read_latency_table
+from evospace.cost.latency_file import read_latency_table
+from evospace.cost.latency_table import LatencyTable
 from evospace.cost.network_cost import cost_tables
 from evospace.data import ImageData, hold_out, load_data, require_enough
 from evospace.errors import UsageError, printable

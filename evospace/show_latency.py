@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from evospace.cost.latency_table import LatencyTable, Setting, read_latency_table
+from evospace.cost.latency_file import read_latency_table
+from evospace.cost.latency_table import LatencyTable, Setting
 from evospace.profiling.measure import doubts, measure
 from evospace.profiling.profile import UNKNOWN
 from evospace.profiling.runtimes import machine

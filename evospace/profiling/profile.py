@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import (
     BlockTimings,
     LatencyTable,
     Setting,
     TimedNetwork,
-    read_latency_table,
     shapes_of,
 )
 from evospace.errors import UsageError

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from evospace.cost.latency_table import LatencyTable, TimedNetwork, network_to_json, read_latency_table
+from evospace.cost.latency_file import read_latency_table
+from evospace.cost.latency_table import LatencyTable, TimedNetwork, network_to_json
 from evospace.errors import UsageError
 from evospace.profiling.fit import Floats, mean_error, rank_correlation, worst_error
 from evospace.profiling.networks import BAND, band_networks, spread_networks

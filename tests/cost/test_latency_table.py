@@ -1,23 +1,16 @@
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, Setting, read_latency_table, shapes_of
+from evospace.cost.latency_table import BlockTimings, Fit, Setting, shapes_of
 from evospace.errors import DataError, UsageError
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
-from tests.profiling.tables import OPS, TINY, made_table, timing, verified
+from tests.profiling.tables import OPS, TINY, made_table, timing
 
 TABLE = made_table(TINY, OPS)
 A = Architecture.of([["mbconv_k3_e1"], ["mbconv_k3_e3", "mbconv_k5_e1"], []])
-
-
-def write(path: Path, table: LatencyTable, **changes: Any) -> Path:
-    path.write_text(json.dumps(table.to_json() | changes))
-    return path
 
 
 def test_a_prediction_by_hand() -> None:
@@ -57,13 +50,6 @@ def test_an_operation_that_seems_to_take_less_than_nothing_takes_nothing() -> No
     assert set(costs.ops[0].values()) == {0}
 
 
-def test_the_file_gives_the_table_back(tmp_path: Path) -> None:
-    assert read_latency_table(write(tmp_path / "t.json", TABLE)) == TABLE
-    checked = verified(TABLE)
-    assert read_latency_table(write(tmp_path / "t.json", checked)) == checked
-    assert TABLE.measured() == checked.measured()
-
-
 def test_a_missing_operation_is_named() -> None:
     space = SearchSpace.over(TINY.blocks(), [*OPS, "mbconv_k11_e6", "conv_k3_e1"])
     with pytest.raises(DataError, match=r"lacks mbconv_k11_e6 at 8 -> 8 channels, stride 1, 8 pixels and 5 more"):
@@ -78,54 +64,6 @@ def test_other_networks_are_refused_with_the_command_that_helps() -> None:
         TABLE.require(TINY, 7)
     with pytest.raises(DataError, match="image_size: 8 -> 9"):
         TABLE.require(replace(TINY, image_size=9), 10)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"format": 2},
-        {"format": True},
-        {"setting": {}},
-        {"setting": {"runtime": "tflite", "device": "cpu", "batch": 1, "threads": 1, "dtype": "float32"}},
-        {"setting": {"runtime": "torch", "device": "cpu", "batch": 0, "threads": 1, "dtype": "float32"}},
-        {"setting": {"runtime": "torch", "device": "cpu", "batch": 1, "threads": 1, "dtype": "int8"}},
-        {"machine": {"processor": 3}},
-        {"machine": []},
-        {"skeleton": {}},
-        {"classes": "10"},
-        {"reference_ns": -1},
-        {"fixed": {"stem": {"ns": "1", "spread": 0, "passes": 1}}},
-        {"fixed": {"stem": {"ns": 1, "spread": 1e300, "passes": 1}}},
-        {"blocks": [{}]},
-        {"blocks": 7},
-        {"networks": [{"architecture": 1}]},
-        {"fit": {"constant": 1}},
-        {"verification": {"mape": "good"}},
-        {"verification": []},
-    ],
-)
-def test_damaged_tables(tmp_path: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="profile"):
-        read_latency_table(write(tmp_path / "t.json", TABLE, **changes))
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": NaN}', "\x80"])
-def test_files_that_are_no_tables(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "t.json"
-    path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match=r"t\.json"):
-        read_latency_table(path)
-    with pytest.raises(DataError, match="absent"):
-        read_latency_table(tmp_path / "absent.json")
-
-
-def test_an_operation_with_a_foreign_name_is_refused(tmp_path: Path) -> None:
-    data = TABLE.to_json()
-    data["blocks"][0]["operations"]["../../etc"] = data["blocks"][0]["base"]
-    path = tmp_path / "t.json"
-    path.write_text(json.dumps(data))
-    with pytest.raises(DataError, match="damaged"):
-        read_latency_table(path)
 
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"threads": 0}, {"batch": 10**6}, {"runtime": "x"}, {"device": "tpu"}])

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from evospace.cli import main
-from evospace.cost.latency_table import LatencyTable, Setting, read_latency_table, shapes_of
+from evospace.cost.latency_file import read_latency_table
+from evospace.cost.latency_table import LatencyTable, Setting, shapes_of
 from evospace.errors import UsageError
 from evospace.profiling import profile as profile_module
 from evospace.profiling import timing

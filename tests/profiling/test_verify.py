@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evospace.cost.latency_table import LatencyTable, TimedNetwork, read_latency_table
+from evospace.cost.latency_file import read_latency_table
+from evospace.cost.latency_table import LatencyTable, TimedNetwork
 from evospace.errors import DataError
 from evospace.ops.pools import pool_names
 from evospace.profiling import verify as module

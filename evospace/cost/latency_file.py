@@ -1,0 +1,94 @@
+"""Reads `table.json`, in which nothing is trusted. No torch here."""
+
+from pathlib import Path
+from typing import Any
+
+from evospace.cost.latency_table import FORMAT, BlockTimings, Fit, LatencyTable, Setting, TimedNetwork, Timing
+from evospace.errors import DataError, UsageError, reason
+from evospace.ops.spec import BlockShape, OpSpec
+from evospace.reading import read_json
+from evospace.space.architecture import Architecture
+from evospace.space.skeleton import Skeleton
+
+LARGEST = 1 << 27
+"""No table is larger than this many bytes."""
+
+
+def read_latency_table(path: Path) -> LatencyTable:
+    """Read a table; raises `DataError` for a missing, damaged or foreign file. No name in it is used as a path."""
+    try:
+        data = read_json(path, LARGEST)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a latency table ({reason(error)}); {_HINT}") from error
+    if not isinstance(data, dict) or type(data.get("format")) is not int or data["format"] != FORMAT:
+        raise DataError(f"{path}: not a latency table of format {FORMAT}; {_HINT}")
+    try:
+        return _table(data)
+    except (DataError, UsageError, TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path}: damaged latency table ({type(error).__name__}: {error!s:.200}); {_HINT}") from error
+
+
+_HINT = "give one that `evospace profile` wrote"
+
+
+def _table(data: dict[str, Any]) -> LatencyTable:
+    setting = dict(data["setting"])
+    if setting.pop("dtype") != "float32":
+        raise ValueError("dtype is float32")
+    machine, verification = data["machine"], data["verification"]
+    if not all(isinstance(text, str) for text in machine.values()):
+        raise TypeError("machine holds texts")
+    if verification is not None:
+        _check_verification(verification)
+    blocks = {BlockShape(**b["shape"]): _block(b) for b in data["blocks"]}
+    return LatencyTable(
+        setting=Setting(**setting),
+        machine=machine,
+        skeleton=Skeleton.from_json(data["skeleton"]),
+        classes=_whole(data["classes"], 1),
+        reference_ns=_whole(data["reference_ns"], 1),
+        fixed={str(name): _timing(timing) for name, timing in data["fixed"].items()},
+        blocks=blocks,
+        networks=tuple(
+            TimedNetwork(
+                architecture=Architecture.from_json(n["architecture"]),
+                timing=_timing({key: n[key] for key in ("ns", "spread", "passes")}),
+            )
+            for n in data["networks"]
+        ),
+        fit=None if data["fit"] is None else Fit(**{key: _number(value) for key, value in data["fit"].items()}),
+        verification=verification,
+    )
+
+
+def _block(data: dict[str, Any]) -> BlockTimings:
+    for name in data["operations"]:
+        OpSpec.parse(name)
+    return BlockTimings(
+        base=_timing(data["base"]), operations={name: _timing(t) for name, t in data["operations"].items()}
+    )
+
+
+def _timing(data: dict[str, Any]) -> Timing:
+    return Timing(ns=_whole(data["ns"], 0), spread=_number(data["spread"]), passes=_whole(data["passes"], 1))
+
+
+VERIFIED = ("mape", "worst", "tau", "tau_band", "repeat_error")
+"""What a verification says: see `evospace.profiling.verify`."""
+
+
+def _check_verification(data: dict[str, Any]) -> None:
+    for key in VERIFIED:
+        _number(data[key])
+
+
+def _whole(value: Any, low: int) -> int:
+    if type(value) is not int or not low <= value < 2**53:
+        raise ValueError("times and counts are whole numbers that make sense")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) < 1e15:
+        raise ValueError("not a number that makes sense")
+    return float(value)
