@@ -12,7 +12,7 @@ import torch
 
 import evospace
 from evospace.cli import COMMANDS, main
-from evospace.config import SearchConfig
+from evospace.config import SearchConfig, parse_window
 from evospace.cost.budget import Budget
 from evospace.errors import BudgetError, DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
@@ -313,3 +313,16 @@ def test_every_kind_of_search_ends_with_a_front_inside_its_budget(extra: list[st
     shown = describe_network(f"{tmp_path / 'run' / 'front.json'}#0")
     assert shown["macs"] == front["front"][0]["macs"]
     assert shown["params"] == front["front"][0]["params"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0.5", "0.5..", "a..b", "2..3", "0.5..0.9", "-1..2", "nan..2", "0.5..nan", "0.5..1e9"]
+)
+def test_gates_windows_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--gates-window"):
+        SearchConfig(gates_window=text)
+
+
+def test_a_gates_window() -> None:
+    assert parse_window("0.5..1.5") == (0.5, 1.5)
+    assert parse_window("0..1000") == (0.0, 1000.0)

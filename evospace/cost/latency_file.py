@@ -64,8 +64,12 @@ def _table(data: dict[str, Any]) -> LatencyTable:
 def _block(data: dict[str, Any]) -> BlockTimings:
     for name in data["operations"]:
         OpSpec.parse(name)
+    if data["params"].keys() != data["operations"].keys():
+        raise ValueError("every operation has its parameters counted")
     return BlockTimings(
-        base=_timing(data["base"]), operations={name: _timing(t) for name, t in data["operations"].items()}
+        base=_timing(data["base"]),
+        operations={name: _timing(t) for name, t in data["operations"].items()},
+        params={name: _whole(n, 0) for name, n in data["params"].items()},
     )
 
 

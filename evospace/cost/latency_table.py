@@ -1,8 +1,10 @@
 """`table.json`: measured latencies of every operation at every block shape of a skeleton. No torch here.
 
-The latency of a network is predicted as ``constant + scale * sum + per_operation * operations``: the sum of the fixed
-parts and of what each operation adds to its block, and a term fitted on whole networks for what that sum misses. All of
-it is additive, so it is a `CostTable` like any other. Times are whole nanoseconds of one forward pass of the batch.
+The latency of a network is predicted as
+``constant + scale * sum + per_operation * operations + per_parameter * parameters``: the sum of the fixed parts and of
+what each operation adds to its block, and a term fitted on whole networks for what that sum misses (starts, merges,
+weights that no longer fit the cache). All of it is additive, so it is a `CostTable` like any other. Times are whole
+nanoseconds of one forward pass of the batch.
 """
 
 from collections.abc import Mapping
@@ -65,15 +67,18 @@ class BlockTimings:
 
     base: Timing
     operations: dict[str, Timing]
+    params: dict[str, int]
+    """Trainable parameters of each operation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """``constant + scale * sum + per_operation * operations``, in nanoseconds."""
+    """``constant + scale * sum + per_operation * operations + per_parameter * parameters``, in nanoseconds."""
 
     constant: float
     scale: float
     per_operation: float
+    per_parameter: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +119,11 @@ class LatencyTable:
         pairs = zip(self.skeleton.blocks(), architecture.blocks, strict=True)
         return self.fixed_ns + sum(self.operation_ns(shape, name) for shape, names in pairs for name in names)
 
+    def parameters(self, architecture: Architecture) -> int:
+        """Trainable parameters of the operations."""
+        pairs = zip(self.skeleton.blocks(), architecture.blocks, strict=True)
+        return sum(self.blocks[shape].params[name] for shape, names in pairs for name in names)
+
     @property
     def fixed_ns(self) -> int:
         """Stem and head."""
@@ -137,13 +147,18 @@ class LatencyTable:
             )
         if self.fit is None:
             raise DataError("the latency table is unfinished; run the same `evospace profile` command again to go on")
-        fit = self.fit
+        fit, blocks = self.fit, self.blocks
+
+        def cost(shape: BlockShape, name: str) -> int:
+            weights = fit.per_parameter * blocks[shape].params[name]
+            return max(_rounded(fit.scale * self.operation_ns(shape, name) + fit.per_operation + weights), 0)
+
         return CostTable(
             metric="latency",
             fixed=max(_rounded(fit.constant + fit.scale * self.fixed_ns), 0),
             ops=tuple(
-                {n: max(_rounded(fit.scale * self.operation_ns(s, n) + fit.per_operation), 0) for n in names}
-                for s, names in zip(shapes, space.candidates, strict=True)
+                {name: cost(shape, name) for name in names}
+                for shape, names in zip(shapes, space.candidates, strict=True)
             ),
         )
 
@@ -173,7 +188,8 @@ class LatencyTable:
         if old := self.blocks.get(shape):
             moved = old.base.ns - timings.base.ns
             added = {name: replace(t, ns=max(t.ns + moved, 0)) for name, t in timings.operations.items()}
-            timings = BlockTimings(base=old.base, operations={**old.operations, **added})
+            params = {**old.params, **timings.params}
+            timings = BlockTimings(base=old.base, operations={**old.operations, **added}, params=params)
         return replace(self, blocks={**self.blocks, shape: timings})
 
     def measured(self) -> dict[str, Any]:
@@ -196,6 +212,7 @@ class LatencyTable:
                     "shape": asdict(shape),
                     "base": asdict(timings.base),
                     "operations": {name: asdict(timing) for name, timing in timings.operations.items()},
+                    "params": timings.params,
                 }
                 for shape, timings in self.blocks.items()
             ],

@@ -71,6 +71,7 @@ def _summary(table: LatencyTable) -> dict[str, Any]:
         "constant_ms": fit.constant / 1e6 if fit else None,
         "scale": fit.scale if fit else None,
         "per_operation_ms": fit.per_operation / 1e6 if fit else None,
+        "per_million_parameters_ms": fit.per_parameter if fit else None,
         "verified": table.verification is not None,
     }
 
@@ -85,6 +86,7 @@ def _profile_lines(table: LatencyTable, path: Path) -> list[str]:
         f"{s['operations']} (block shape, operation) pairs of skeleton {table.skeleton.name}; {table.setting}",
         f"a network takes {s['constant_ms']:.4g} ms + {s['scale']:.4g} x the sum of its parts"
         f" + {s['per_operation_ms']:.4g} ms for each operation",
+        f"  + {s['per_million_parameters_ms']:.4g} ms for each million parameters of these",
     ]
     if s["unsettled"]:
         lines.append(

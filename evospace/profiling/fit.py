@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import lsq_linear
 from scipy.stats import kendalltau
 
 from evospace.cost.latency_table import Fit
@@ -9,18 +10,21 @@ from evospace.cost.latency_table import Fit
 Floats = npt.NDArray[np.float64]
 
 
-def fit_term(sums: Floats, operations: Floats, measured: Floats) -> Fit:
-    """Least squares of the relative errors of ``constant + scale * sum + per_operation * operations``.
+def fit_term(sums: Floats, operations: Floats, parameters: Floats, measured: Floats) -> Fit:
+    """Least squares of the relative errors of `Fit`'s rule; more work and more weights never take less time.
 
     Args:
         sums: ``[n]`` nanoseconds of the networks' parts.
         operations: ``[n]`` operations in each network.
+        parameters: ``[n]`` parameters of those.
         measured: ``[n]`` nanoseconds of the whole networks.
     """
-    features = np.stack([np.ones_like(sums), sums, operations], axis=1)
-    weights, *_ = np.linalg.lstsq(features / measured[:, None], np.ones_like(measured), rcond=None)
-    constant, scale, per_operation = weights.tolist()
-    return Fit(constant=constant, scale=scale, per_operation=per_operation)
+    features = np.stack([np.ones_like(sums), sums, operations, parameters], axis=1) / measured[:, None]
+    scale = np.maximum(np.abs(features).max(axis=0), 1e-12)  # parameters are millions, the constant is 1
+    lowest = np.array([-np.inf, 0.0, -np.inf, 0.0])
+    solved = lsq_linear(features / scale, np.ones_like(measured), bounds=(lowest, np.inf), method="bvls")
+    constant, times, per_operation, per_parameter = (solved.x / scale).tolist()
+    return Fit(constant=constant, scale=times, per_operation=per_operation, per_parameter=per_parameter)
 
 
 def mean_error(predicted: Floats, measured: Floats) -> float:

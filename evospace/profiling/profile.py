@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from evospace.cost.count import count_op
 from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import (
     BlockTimings,
@@ -19,7 +20,7 @@ from evospace.cost.latency_table import (
     shapes_of,
 )
 from evospace.errors import UsageError
-from evospace.ops.spec import BlockShape
+from evospace.ops.spec import BlockShape, OpSpec
 from evospace.profiling.fit import fit_term
 from evospace.profiling.networks import around_block, cheapest, spread_networks
 from evospace.profiling.runtimes import machine, prepare, require_runtime, threads_of
@@ -31,8 +32,8 @@ from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
 from evospace.supernet.network import Network, make_head, make_stem
 
-FITTED = 24
-"""Whole networks that the three coefficients of the term are fitted on."""
+FITTED = 32
+"""Whole networks that the four coefficients of the term are fitted on."""
 GROUP = 128
 """Operations that are held in memory and timed in turn at once."""
 UNKNOWN = 2**52
@@ -125,7 +126,11 @@ class Profile:
             keys: list[str | None] = [None, *group]
             modules = {key: around_block(shape, key) for key in keys}
             found = self._timed(modules, size, watch, text)
-            timings = BlockTimings(base=found[None], operations={name: found[name] for name in group})
+            timings = BlockTimings(
+                base=found[None],
+                operations={name: found[name] for name in group},
+                params={name: count_op(OpSpec.parse(name), shape)["params"] for name in group},
+            )
             table = self._store(table.with_block(shape, timings), watch)
             self.say(f"{text}: {len(group)} operations")
         return table
@@ -139,7 +144,8 @@ class Profile:
         timed = time_networks(table, networks, watch, partial_say(self.live, "whole networks"))
         sums = np.array([float(table.sum_ns(n.architecture)) for n in timed])
         counts = np.array([float(sum(map(len, n.architecture.blocks))) for n in timed])
-        fit = fit_term(sums, counts, np.array([float(n.timing.ns) for n in timed]))
+        parameters = np.array([float(table.parameters(n.architecture)) for n in timed])
+        fit = fit_term(sums, counts, parameters, np.array([float(n.timing.ns) for n in timed]))
         self.say(f"{len(timed)} whole networks for the term that the sum misses")
         return self._store(replace(table, networks=tuple(timed), fit=fit), watch)
 

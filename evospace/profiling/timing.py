@@ -18,11 +18,11 @@ from evospace.profiling.runtimes import Run
 Key = TypeVar("Key")
 BLOCK = 0.004
 """Seconds that one sample runs at least: short, so that it fits between two disturbances."""
-QUIET = 1.05
+QUIET = 1.08
 """A sample counts where the reference took at most this many times its best."""
 AGREE, WITHIN = 3, 0.02
 """The time is the median of the three fastest samples, once these lie within 2 %."""
-MIN_PASSES, MAX_PASSES = 5, 40
+MIN_PASSES, MAX_PASSES = 5, 60
 REFERENCE_SECONDS = 3.0
 """How long the reference is run to find its best."""
 
@@ -39,7 +39,8 @@ class Watch:
 
     def warm_up(self) -> None:
         """Find the reference's best time."""
-        first = self._once(self.reference, 1)
+        self.reference()
+        first = self._once(self.reference, 3)
         end = self.clock() + REFERENCE_SECONDS
         self._repeats = max(1, round(BLOCK / 4 / first))
         best = self._once(self.reference, self._repeats)

@@ -16,15 +16,14 @@ A = Architecture.of([["mbconv_k3_e1"], ["mbconv_k3_e3", "mbconv_k5_e1"], []])
 def test_a_prediction_by_hand() -> None:
     """Costs are what an operation adds to its block, scaled, with so much for each, to 100 ns."""
     first, second, _ = shapes_of(TINY)
-    block, reduction = TABLE.blocks[first], TABLE.blocks[second]
-    added = [
-        block.operations["mbconv_k3_e1"].ns - 5_000,
-        reduction.operations["mbconv_k3_e3"].ns - 5_000,
-        reduction.operations["mbconv_k5_e1"].ns - 5_000,
-    ]
-    expected = round(10_000 + 1.1 * 50_000, -2) + sum(round(1.1 * ns + 500, -2) for ns in added)
+    used = [(first, "mbconv_k3_e1"), (second, "mbconv_k3_e3"), (second, "mbconv_k5_e1")]
+    added = [TABLE.blocks[shape].operations[name].ns - 5_000 for shape, name in used]
+    params = [TABLE.blocks[shape].params[name] for shape, name in used]
+    costs = [round(1.1 * ns + 500 + 0.5 * n, -2) for ns, n in zip(added, params, strict=True)]
+    expected = round(10_000 + 1.1 * 50_000, -2) + sum(costs)
     assert TABLE.predict_ns(A) == expected
     assert TABLE.sum_ns(A) == 50_000 + sum(added)
+    assert TABLE.parameters(A) == sum(params)
     table = TABLE.cost_table(SearchSpace.over(TINY.blocks(), OPS))
     assert table.metric == "latency"
     assert table.cost(A) == expected
@@ -33,7 +32,8 @@ def test_a_prediction_by_hand() -> None:
 
 def test_operations_that_come_later_are_moved_to_the_first_base() -> None:
     shape = shapes_of(TINY)[0]
-    later = BlockTimings(base=timing(5_800), operations={"conv_k3_e1": timing(9_800), "conv_k3_e2": timing(100)})
+    operations = {"conv_k3_e1": timing(9_800), "conv_k3_e2": timing(100)}
+    later = BlockTimings(base=timing(5_800), operations=operations, params=dict.fromkeys(operations, 7))
     table = TABLE.with_block(shape, later)
     assert table.operation_ns(shape, "conv_k3_e1") == 4_000
     assert table.operation_ns(shape, "conv_k3_e2") == 0
@@ -44,7 +44,7 @@ def test_operations_that_come_later_are_moved_to_the_first_base() -> None:
 def test_an_operation_that_seems_to_take_less_than_nothing_takes_nothing() -> None:
     shape = shapes_of(TINY)[0]
     blocks = {**TABLE.blocks, shape: replace(TABLE.blocks[shape], base=timing(10**9))}
-    table = replace(TABLE, blocks=blocks, fit=Fit(constant=-1e9, scale=1.0, per_operation=-1.0))
+    table = replace(TABLE, blocks=blocks, fit=Fit(constant=-1e9, scale=1.0, per_operation=-1e9, per_parameter=0.0))
     costs = table.cost_table(SearchSpace.over(TINY.blocks(), OPS))
     assert costs.fixed == 0
     assert set(costs.ops[0].values()) == {0}

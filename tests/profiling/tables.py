@@ -27,7 +27,7 @@ def timing(ns: int) -> Timing:
 
 
 def made_table(skeleton: Skeleton, names: Iterable[str], classes: int = 10) -> LatencyTable:
-    """An operation takes a microsecond and a nanosecond for every MAC; the fitted term adds 10 us and 10 %."""
+    """An operation takes a microsecond and a nanosecond for every MAC; the fitted term adds to that."""
     table = LatencyTable(
         setting=Setting(),
         machine=machine(Setting()),
@@ -35,11 +35,13 @@ def made_table(skeleton: Skeleton, names: Iterable[str], classes: int = 10) -> L
         classes=classes,
         reference_ns=50_000,
         fixed={"stem": timing(20_000), "head": timing(30_000)},
-        fit=Fit(constant=10_000, scale=1.1, per_operation=500),
+        fit=Fit(constant=10_000, scale=1.1, per_operation=500, per_parameter=0.5),
     )
     for shape in shapes_of(skeleton):
-        times = {name: timing(6_000 + count_op(OpSpec.parse(name), shape)["macs"]) for name in names}
-        table = table.with_block(shape, BlockTimings(base=timing(5_000), operations=times))
+        counts = {name: count_op(OpSpec.parse(name), shape) for name in names}
+        times = {name: timing(6_000 + count["macs"]) for name, count in counts.items()}
+        params = {name: count["params"] for name, count in counts.items()}
+        table = table.with_block(shape, BlockTimings(base=timing(5_000), operations=times, params=params))
     return table
 
 

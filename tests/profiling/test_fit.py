@@ -6,23 +6,32 @@ from hypothesis import strategies as st
 from evospace.profiling.fit import fit_term, mean_error, rank_correlation, worst_error
 
 
-@given(st.floats(0, 1e5), st.floats(0.5, 2.0), st.floats(-500, 2000), st.integers(0, 99))
+@given(st.floats(0, 1e5), st.floats(0.5, 2.0), st.floats(-500, 2000), st.floats(0, 0.2), st.integers(0, 99))
 def test_finds_the_coefficients_of_a_machine_that_follows_the_rule(
-    constant: float, scale: float, each: float, seed: int
+    constant: float, scale: float, each: float, weights: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     sums, operations = rng.uniform(1e5, 3e6, 24), rng.integers(3, 40, 24).astype(float)
-    measured = constant + scale * sums + each * operations
-    fit = fit_term(sums, operations, measured)
-    predicted = fit.constant + fit.scale * sums + fit.per_operation * operations
-    assert predicted == pytest.approx(measured, rel=1e-6)
-    assert fit.scale == pytest.approx(scale, abs=1e-3)
+    parameters = rng.uniform(1e4, 3e6, 24)
+    measured = constant + scale * sums + each * operations + weights * parameters
+    fit = fit_term(sums, operations, parameters, measured)
+    predicted = fit.constant + fit.scale * sums + fit.per_operation * operations + fit.per_parameter * parameters
+    assert predicted == pytest.approx(measured, rel=1e-5)
+    assert fit.scale == pytest.approx(scale, abs=1e-2)
+    assert fit.per_parameter == pytest.approx(weights, abs=1e-2)
+
+
+def test_more_weights_never_take_less_time() -> None:
+    sums, parameters = np.array([1e6, 2e6, 3e6, 4e6]), np.array([4e5, 3e5, 2e5, 1e5])
+    fit = fit_term(sums, np.zeros(4), parameters, sums - parameters)
+    assert fit.per_parameter == 0.0
+    assert fit.scale > 0
 
 
 def test_relative_errors_count() -> None:
-    """Two networks that take 1 and 1,000: an error of 1 weighs a thousand times as much in the first."""
-    sums, operations = np.array([1.0, 2.0, 1000.0, 1001.0]), np.zeros(4)
-    fit = fit_term(sums, operations, np.array([1.0, 2.0, 1100.0, 1101.0]))
+    """Networks that take 1 and 1,000: an error of 1 weighs a thousand times as much in the first."""
+    sums, nothing = np.array([1.0, 2.0, 1000.0, 1001.0]), np.zeros(4)
+    fit = fit_term(sums, nothing, nothing, np.array([1.0, 2.0, 1100.0, 1101.0]))
     assert abs(fit.constant + fit.scale * 1.0 - 1.0) < 0.2
 
 

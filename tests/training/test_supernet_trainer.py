@@ -62,11 +62,19 @@ def start(work: RoundTrainer) -> TrainState:
     return work.start()
 
 
+def test_in_budget_gates_train_only_what_is_near_the_budget() -> None:
+    uniform, near = trainer(), trainer(train_gates="in-budget", gates_window=(0.8, 1.2))
+    state, rng = uniform.start(), np.random.default_rng(0)
+    costs = [TABLE.cost(near._drawn(state, rng)) for _ in range(40)]
+    assert all(0.8 * BUDGET.target <= cost <= 1.2 * BUDGET.target for cost in costs)
+    assert any(TABLE.cost(uniform._drawn(state, rng)) > 1.2 * BUDGET.target for _ in range(40))
+
+
 def trained(**changes: Any) -> TrainState:
     return trainer(**changes).run()
 
 
-@pytest.mark.parametrize("gates", ["uniform", "fitness"])
+@pytest.mark.parametrize("gates", ["uniform", "fitness", "in-budget"])
 def test_training_is_repeatable_bit_for_bit_and_moves_weights_and_fitness(gates: str) -> None:
     first, second = trained(train_gates=gates), trained(train_gates=gates)
     for key, value in first.supernet.state_dict().items():
