@@ -67,7 +67,7 @@ def _plan(args: Sequence[str]) -> int:
     from evospace.plan import plan
 
     lines, found = plan(config)
-    print(json.dumps(found) if as_json else "\n".join(lines))
+    print(json.dumps(found, allow_nan=False) if as_json else "\n".join(lines))
     return 0
 
 
@@ -201,7 +201,6 @@ class ShowArgs:
 
 def _show(args: Sequence[str]) -> int:
     parsed = tyro.cli(ShowArgs, args=args, prog="evospace show")
-    from evospace.cost.budget import Budget
     from evospace.ops.user import load_ops_file
     from evospace.report.plan_lines import outcome_line
     from evospace.report.progress import console
@@ -229,7 +228,7 @@ def _show(args: Sequence[str]) -> int:
     screen = console()
     if run := find_run(parsed.network):
         front, summaries = read_front(run.front), run.database.summaries()
-        screen.print(rounds_table(summaries, Budget.parse(front.budget.split(",")[0]).metric))
+        screen.print(rounds_table(summaries, front.metric))
         screen.print(front_table(front.members, f"Pareto front of {run.path}", front.measured))
         if plan := run.plan():
             print(outcome_line(plan, summaries))
@@ -247,8 +246,9 @@ def _profile(args: Sequence[str]) -> int:
     try:
         lines, result = profile_or_verify(parsed)
     except KeyboardInterrupt:
-        text = f"interrupted; {parsed.out or parsed.verify} holds what was finished, and the same command goes on"
-        raise InterruptedRunError(text, 130) from None
+        goes_on = f"{parsed.out} holds what was finished, and the same command goes on"
+        text = goes_on if parsed.out else f"{parsed.verify} is as it was"
+        raise InterruptedRunError(f"interrupted; {text}", 130) from None
     print(json.dumps(result) if parsed.json else "\n".join(lines))
     return 0
 

@@ -18,7 +18,7 @@ from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable
 from evospace.cost.network_cost import cost_tables
 from evospace.data import ImageData, hold_out, load_data, require_enough
-from evospace.errors import UsageError, printable
+from evospace.errors import BudgetError, CollapseError, UsageError, printable
 from evospace.forecast import forecast, report_space
 from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
@@ -26,7 +26,7 @@ from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
 from evospace.profiling.measure import doubts, measure
 from evospace.report.figures import draw_fronts, draw_space
-from evospace.report.plan_lines import forecast_lines, outcome_line, space_lines
+from evospace.report.plan_lines import SpaceReport, forecast_lines, outcome_line, space_lines
 from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
 from evospace.result import SearchResult, members_of
@@ -153,8 +153,10 @@ class Experiment:
     def contents(self) -> dict[str, str]:
         """Tells whether a resumed run has the same data, latencies, and source of the user's operations."""
         contents = {**self.data.contents, **_sources(self.kinds)}
-        if self.latency:
-            contents[TABLE] = hashlib.sha256(json.dumps(self.latency.measured()).encode()).hexdigest()
+        if self.latency:  # what the search counts with: the table may know more operations by now
+            table = self.problem.tables["latency"]
+            used = [str(self.latency.setting), table.fixed, [dict(costs) for costs in table.ops]]
+            contents[TABLE] = hashlib.sha256(json.dumps(used).encode()).hexdigest()
         return contents
 
     @cached_property
@@ -167,6 +169,11 @@ class Experiment:
             splits=hold_out(self.data, self.config.seed),
             device=self.device,
         )
+
+    @cached_property
+    def report(self) -> SpaceReport:
+        """The full space beside the budget."""
+        return report_space(self.problem, self.config.seed)
 
     @property
     def settings(self) -> EvolutionSettings:
@@ -219,7 +226,7 @@ class Experiment:
             f"{self.config.data}: {self.problem.classes} classes, {self.skeleton.image_size} pixels,"
             f" skeleton {self.skeleton.name}, {self.device}"
         )
-        yield from space_lines(self.problem, report_space(self.problem, self.config.seed))
+        yield from space_lines(self.problem, self.report)
         if self.latency:
             yield f"latency  {self.latency.setting}"
             for doubt in doubts(self.latency, self.config.latency_table, self.device):
@@ -231,7 +238,15 @@ class Experiment:
             lab.progress.line(line)
         if self.directory.plan() is None and state.round < rounds:
             check = partial(lab.check_signals, "the steps that are timed for the forecast")
-            found = forecast(self.bench, state, rounds - state.round, check)
+            try:
+                found = forecast(self.bench, state, rounds - state.round, check)
+            except (
+                BudgetError,
+                CollapseError,
+                UsageError,
+            ) as error:  # later rounds are guessed
+                lab.progress.line(f"warning: no forecast: {error}")
+                return
             write_json(self.directory.plan_file, found.to_json())
             for line in forecast_lines(found):
                 lab.progress.line(line)

@@ -14,7 +14,7 @@ import torch
 from evospace.cost.budget import Budget
 from evospace.report.figures import draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport
-from evospace.sampling.budget import WindowSampler, log_count
+from evospace.sampling.budget import WindowSampler, keeps, log_count
 from evospace.sampling.gates import uniform_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
@@ -31,7 +31,7 @@ STEPS, SECONDS = 24, 2.0
 SCORED = 3
 """Architectures that are scored to time it."""
 BINS = 20_000
-"""Cost bins for the mass and the count of the window: enough for an exponent."""
+"""Cost bins for the mass and the count of the window: enough for an exponent, unless the window fits between two."""
 DRAWN = 1000
 """Architectures whose median cost stands for the space's, and of those in the budget that may keep further limits."""
 
@@ -44,15 +44,16 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
     everything = Budget(metric=problem.table.metric, low=low, high=high)
     drawn = WindowSampler(space, problem.table, everything, gates, bins=BINS).draw(DRAWN, rng)
     costs = sorted(map(problem.table.cost, drawn))
-    sampler = WindowSampler(space, problem.table, problem.budget, gates, bins=BINS)
+    bins = BINS if log_count(space, problem.table, problem.budget, bins=BINS) > -math.inf else None
+    sampler = WindowSampler(space, problem.table, problem.budget, gates, bins=bins)
     inside = sampler.draw(DRAWN, rng) if problem.limits else drawn
-    kept = sum(all(table.cost(a) <= high for table, high in problem.upper) for a in inside)
+    kept = sum(keeps(a, problem.upper) for a in inside)
     return SpaceReport(
         log10_size=space.log10_size(),
         low=low,
         median=costs[len(costs) // 2],
         high=high,
-        log10_inside=log_count(space, problem.table, problem.budget, bins=BINS) / math.log(10),
+        log10_inside=log_count(space, problem.table, problem.budget, bins=bins) / math.log(10),
         log10_mass=sampler.log_mass / math.log(10),
         accepted=kept / DRAWN,
     )
@@ -100,7 +101,11 @@ class _EnoughError(Exception):
 
 def _timed(bench: Workbench, size: int, check: Callable[[], None]) -> tuple[float, float]:
     """Seconds of a step (with its share of fitness steps) and of a score, with `size` operations per block."""
-    space = _active(bench, size)
+    with bench.memory_errors(1):
+        return _timed_steps(bench, _active(bench, size), check)
+
+
+def _timed_steps(bench: Workbench, space: SearchSpace, check: Callable[[], None]) -> tuple[float, float]:
     supernet = bench.supernet(0, space)
     ends: list[float] = []
 
@@ -113,7 +118,7 @@ def _timed(bench: Workbench, size: int, check: Callable[[], None]) -> tuple[floa
 
     start = time.monotonic()
     trainer = bench.trainer(0, space, lambda: supernet, on_step=on_step)
-    with suppress(_EnoughError), bench.memory_errors(1):
+    with suppress(_EnoughError):
         trainer.run()
     whole = len(ends) > 2
     step = (ends[-1] - ends[0]) / (len(ends) - 1) if whole else (time.monotonic() - start) / max(len(ends), 1)

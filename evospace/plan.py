@@ -7,7 +7,7 @@ import torch
 
 from evospace.config import SearchConfig
 from evospace.experiment import prepare
-from evospace.forecast import forecast, report_space
+from evospace.forecast import forecast
 from evospace.report.plan_lines import forecast_lines
 
 
@@ -23,5 +23,5 @@ def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
     devices = [torch.cuda.current_device()] if experiment.device == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         found = forecast(experiment.bench, state, rounds)
-    report = asdict(report_space(experiment.problem, config.seed))
+    report = asdict(experiment.report)
     return [*lines, *forecast_lines(found)], {"budget": str(experiment.problem.budget), **report, **found.to_json()}

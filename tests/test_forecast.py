@@ -1,16 +1,20 @@
 """What is told before a search: counts by hand, and a plan that costs nothing."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from evospace.cli import main
 from evospace.config import SearchConfig
-from evospace.errors import BudgetError
+from evospace.errors import BudgetError, UsageError
 from evospace.experiment import prepare
 from evospace.forecast import INHERITED, active_sizes, forecast, report_space
+from evospace.lab import SupernetLab
 from evospace.report.plan_lines import duration, outcome_line
+from evospace.runs.run_directory import RunDirectory
+from tests.interruptions import content
 
 QUICK = ["--data", "digits", "--epochs", "1", "--samples", "4", "--calibration-batches", "1"]
 
@@ -99,3 +103,53 @@ def test_the_outcome_by_hand() -> None:
     assert duration(90) == "90 s"
     assert duration(600) == "10 min"
     assert duration(9000) == "2.5 h"
+
+
+def test_a_window_between_two_bins_is_still_counted() -> None:
+    report = report_space(prepare(SearchConfig(data="digits", budget="params=1M..1000010")).problem, 0)
+    assert 0 < report.log10_inside < report.log10_size
+    assert -60 < report.log10_mass < 0
+
+
+def test_limits_that_no_draw_keeps_are_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *QUICK, "--budget", "macs=20M,params=20K"]) == 0
+    assert "warning: no draw keeps the limits" in capsys.readouterr().out
+
+
+def test_a_damaged_plan_is_no_plan(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for text in ("{", "[]", "{}", '{"first_round":1,"rounds":0,"train_seconds":0,"score_seconds":0}'):
+        run.plan_file.write_text(text)
+        assert run.plan() is None
+
+
+def test_a_forecast_that_cannot_be_made_ends_no_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*args: object) -> None:
+        raise UsageError("out of memory in round 1")
+
+    monkeypatch.setattr("evospace.experiment.forecast", fails)
+    out = tmp_path / "run"
+    assert main(["search", *QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--out", str(out)]) == 0
+    assert "warning: no forecast: out of memory" in capsys.readouterr().out
+    assert not (out / "plan.json").exists()
+
+
+def test_a_search_ended_in_its_forecast_goes_on_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = ["search", *QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--resume", "--out"]
+    assert main([*search, str(tmp_path / "whole")]) == 0
+    real = SupernetLab.check_signals
+
+    def end(self: SupernetLab, where: str) -> None:
+        if "forecast" in where:
+            signal.raise_signal(signal.SIGTERM)
+        real(self, where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SupernetLab, "check_signals", end)
+        assert main([*search, str(tmp_path / "ended")]) == 143
+    assert main([*search, str(tmp_path / "ended")]) == 0
+    assert content(tmp_path / "ended") == content(tmp_path / "whole")

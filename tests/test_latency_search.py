@@ -104,6 +104,8 @@ def test_another_table_cannot_take_a_run_over(tmp_path: Path, capsys: pytest.Cap
     assert search(tmp_path, "--max-rounds", "1") == 0
     verified_later = saved(tmp_path / "t.json", verified(TABLE))
     assert search(tmp_path, "--resume", table=verified_later) == 0
+    grown = saved(tmp_path / "t.json", digits_table([*pool_names("mobile27"), "conv_k3_e1"]))
+    assert search(tmp_path, "--resume", table=grown) == 0
     slower = TABLE.to_json()
     slower["fit"]["constant"] += 50_000
     (tmp_path / "t.json").write_text(json.dumps(slower))

@@ -183,19 +183,15 @@ class LatencyTable:
     def with_block(self, shape: BlockShape, timings: BlockTimings) -> "LatencyTable":
         """The table with more operations of one block shape.
 
-        They were timed beside a base of their own; what they add to it is what counts, so the first base stays.
+        They were timed beside a base of their own; what they add to it is what counts, so the first base stays. Nobody
+        has verified them.
         """
         if old := self.blocks.get(shape):
             moved = old.base.ns - timings.base.ns
             added = {name: replace(t, ns=max(t.ns + moved, 0)) for name, t in timings.operations.items()}
             params = {**old.params, **timings.params}
             timings = BlockTimings(base=old.base, operations={**old.operations, **added}, params=params)
-        return replace(self, blocks={**self.blocks, shape: timings})
-
-    def measured(self) -> dict[str, Any]:
-        """What predictions are made from: tells two tables apart whatever was verified since."""
-        data = self.to_json()
-        return {key: data[key] for key in ("setting", "skeleton", "classes", "fixed", "blocks", "fit")}
+        return replace(self, blocks={**self.blocks, shape: timings}, verification=None)
 
     def to_json(self) -> dict[str, Any]:
         """The file's content (format 1)."""

@@ -70,6 +70,8 @@ class Profile:
         Raises `UsageError` where the file was begun for something else, or the runtime is not here.
         """
         require_runtime(self.setting)
+        if not self.out.parent.is_dir() or self.out.is_dir():
+            raise UsageError(f"--out {self.out}: give a file in a folder that exists, e.g. table.json")
         with threads_of(self.setting):
             table, watch = self._begun()
             table = self._fixed(table, watch)
@@ -89,6 +91,8 @@ class Profile:
         if self.out.exists():
             table = self._same(read_latency_table(self.out), table)
             self.say(f"going on with {self.out}")
+        else:
+            write_json(self.out, table.to_json())  # tells at once whether it can be written
         watch = reference_watch(self.setting, self.skeleton, self.classes)
         watch.best = min(watch.best, table.reference_ns / 1e9)
         return table, watch
@@ -150,7 +154,14 @@ class Profile:
         return self._store(replace(table, networks=tuple(timed), fit=fit), watch)
 
     def _timed(self, modules: Mapping[Any, nn.Module], size: tuple[int, int, int], watch: Watch, text: str) -> Any:
-        runs = {key: prepare(module, size, self.setting) for key, module in modules.items()}
+        runs = {}
+        for key, module in modules.items():
+            try:
+                runs[key] = prepare(module, size, self.setting)
+            except UsageError as error:
+                raise UsageError(
+                    f"{key} at {text}: {error}; leave it out, e.g. with --pool '...:kind!={str(key).partition('_')[0]}'"
+                ) from error
         timings = time_in_turn(runs, watch, on_pass=partial_say(self.live, text))
         del runs
         gc.collect()

@@ -39,7 +39,8 @@ def verify(path: Path, *, networks: int, seed: int, say: Say, live: Say) -> Late
         slower = watch.best * 1e9 / table.reference_ns
         watch.best = min(watch.best, table.reference_ns / 1e9)
         chosen, middle = _unseen(table, space, networks, seed)
-        say(f"{len(chosen)} networks, {len(chosen) // 2} of them within {100 * BAND:.0f} % of {middle / 1e6:.3g} ms")
+        near = sum(abs(table.predict_ns(a) / middle - 1) <= BAND for a in chosen)
+        say(f"{len(chosen)} unseen networks, {near} of them within {100 * BAND:.0f} % of {middle / 1e6:.3g} ms")
         first, again = (_series(table, chosen, watch, live, number) for number in (1, 2))
     verification = _compare(table, first, again, middle) | {
         "date": time.strftime("%Y-%m-%d"),
@@ -72,6 +73,8 @@ def _unseen(table: LatencyTable, space: SearchSpace, n: int, seed: int) -> tuple
     rng, seen = numpy_generator(seed, "profile-verify"), {network.architecture for network in table.networks}
     half = n - n // 2
     spread = [a for a in spread_networks(space, half + len(seen), rng) if a not in seen][:half]
+    if not spread:
+        raise UsageError("the term was fitted on every network of this space, none is left to verify on; profile more")
     middle = sorted(map(table.predict_ns, spread))[len(spread) // 2]
     seen |= set(spread)
     near = [a for a in band_networks(space, table, middle, n // 2, rng) if a not in seen]
@@ -139,7 +142,9 @@ def draw_verification(path: Path, table: LatencyTable) -> None:
         axes.set(xlabel="predicted latency (ms)", ylabel="measured latency (ms)")
         axes.grid(alpha=0.3)
     whole.set_title(f"MAPE {100 * v['mape']:.1f} %, tau {v['tau']:.2f}")
-    zoom.set(xlim=(0.95 * low, 1.05 * high), ylim=(0.9 * low, 1.1 * high), title=f"the band: tau {v['tau_band']:.2f}")
+    near = measured[(predicted >= low) & (predicted <= high)]
+    zoom.set(xlim=(0.98 * low, 1.02 * high), title=f"the band: tau {v['tau_band']:.2f}")
+    zoom.set_ylim(0.98 * near.min(initial=low), 1.02 * near.max(initial=high))
     figure.suptitle(f"{len(predicted)} unseen networks, {table.setting}, skeleton {table.skeleton.name}", fontsize=10)
     FigureCanvasAgg(figure)
     drawn = io.BytesIO()

@@ -75,6 +75,8 @@ def space_lines(problem: Problem, report: SpaceReport) -> Iterator[str]:
     )
     if problem.limits:
         yield f"limits   {limits_text(problem.limits)}: kept by {100 * report.accepted:.1f} % of draws in the budget"
+        if not report.accepted:
+            yield "warning: no draw keeps the limits beside the budget; a search may find nothing: raise a limit"
 
 
 def forecast_lines(found: Forecast) -> Iterator[str]:

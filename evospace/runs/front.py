@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evospace.cost.budget import parse_budget
 from evospace.errors import DataError, UsageError, reason
 from evospace.estimation.evaluation import Evaluation, nanoseconds
 from evospace.ops.kinds import KINDS
@@ -36,6 +37,11 @@ class Front:
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def metric(self) -> str:
+        """What the budget counts."""
+        return parse_budget(self.budget)[0].metric
 
     def to_json(self) -> dict[str, Any]:
         """The file's content (format 1)."""
@@ -94,6 +100,7 @@ def _front(data: dict[str, Any]) -> Front:
             raise TypeError("source_sha256 is a text or null")
         require_source(described["kind"], source)
     skeleton = Skeleton.from_json(data["skeleton"])
+    parse_budget(str(data["budget"]))
     if not all(isinstance(name, str) for name in data["class_names"]) or not data["class_names"]:
         raise TypeError("class_names is a list of texts")
     if not all(isinstance(data[key], str) for key in ("budget", "data")) or type(data["seed"]) is not int:

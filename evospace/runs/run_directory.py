@@ -49,7 +49,8 @@ class RunDirectory:
         except (OSError, ValueError):
             return None
         numbers = ("first_round", "rounds", "train_seconds", "score_seconds")
-        return plan if isinstance(plan, dict) and all(type(plan.get(n)) in (int, float) for n in numbers) else None
+        whole = isinstance(plan, dict) and all(type(plan.get(n)) in (int, float) for n in numbers)
+        return plan if whole and plan["rounds"] >= 1 else None
 
     def checkpoint(self, round: int) -> Path:
         """The supernet's weights at the end of a round."""

@@ -119,7 +119,7 @@ class WindowSampler:
         tried = accepted = 0
         while len(found) < n and tried < (_TRIES if limits else _BATCHES) * n:
             batch = self.draw(n, rng)
-            kept = [a for a in batch if all(table.cost(a) <= high for table, high in limits)]
+            kept = [a for a in batch if keeps(a, limits)]
             found |= dict.fromkeys(kept)
             tried, accepted = tried + n, accepted + len(kept)
         if not found and n:
@@ -140,6 +140,11 @@ class WindowSampler:
             near = " and ".join(amount(metric, cost) for cost in (below, above) if cost is not None)
             why = f"no architecture of the space has {self.window}; nearest reachable: {near}"
         return BudgetError(f"{why}; the space reaches from {low} to {high}, so move or widen the window")
+
+
+def keeps(architecture: Architecture, limits: Limits) -> bool:
+    """Whether an architecture keeps all upper limits."""
+    return all(table.cost(architecture) <= high for table, high in limits)
 
 
 def _draw_block(

@@ -4,6 +4,7 @@ import numpy as np
 
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
+from evospace.sampling import values
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.gates import uniform_probabilities
 from evospace.space.architecture import Architecture
@@ -12,6 +13,12 @@ from evospace.space.search_space import SearchSpace
 GATE_BINS = 2_000
 """Cost bins of the sampler that weight steps draw from: a draw takes a millisecond, and about one in thirty is
 dropped by the exact check."""
+
+
+WINDOW_BINS = 8
+"""Bins of the window at least, so that few draws miss a narrow one."""
+BATCH = 8
+"""Draws at once, of which the first counts: where some miss, they do not have to be made again one by one."""
 
 
 class InBudgetGates:
@@ -25,5 +32,7 @@ class InBudgetGates:
         """One architecture of `space`; raises `BudgetError` where none has a cost inside the window."""
         if self._sampler is None or self._sampler.space != space:
             gates = uniform_probabilities(space)
-            self._sampler = WindowSampler(space, self.table, self.window, gates, bins=GATE_BINS)
-        return self._sampler.draw(1, rng)[0]
+            width = self.window.high - self.window.low + 1
+            bins = min(max(GATE_BINS, WINDOW_BINS * self.window.high // width), values.MAX_BINS)
+            self._sampler = WindowSampler(space, self.table, self.window, gates, bins=bins)
+        return self._sampler.draw(BATCH, rng)[0]

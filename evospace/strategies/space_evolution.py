@@ -15,7 +15,7 @@ from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.errors import CollapseError
 from evospace.estimation.evaluation import Evaluation
-from evospace.sampling.budget import Limits, WindowSampler
+from evospace.sampling.budget import Limits, WindowSampler, keeps
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -248,5 +248,5 @@ def sample(
     if not below.possible:
         return inside, rejected
     cheaper = below.draw_distinct(max(int(BELOW * settings.samples), 1), rng)
-    kept = [a for a in cheaper if all(table.cost(a) <= high for table, high in problem.upper)]
+    kept = [a for a in cheaper if keeps(a, problem.upper)]
     return inside + kept, rejected + len(cheaper) - len(kept)

@@ -21,7 +21,6 @@ def test_the_file_gives_the_table_back(tmp_path: Path) -> None:
     assert read_latency_table(write(tmp_path / "t.json", TABLE)) == TABLE
     checked = verified(TABLE)
     assert read_latency_table(write(tmp_path / "t.json", checked)) == checked
-    assert TABLE.measured() == checked.measured()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from evospace.cost.latency_table import BlockTimings, Fit, Setting, shapes_of
 from evospace.errors import DataError, UsageError
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
-from tests.profiling.tables import OPS, TINY, made_table, timing
+from tests.profiling.tables import OPS, TINY, made_table, timing, verified
 
 TABLE = made_table(TINY, OPS)
 A = Architecture.of([["mbconv_k3_e1"], ["mbconv_k3_e3", "mbconv_k5_e1"], []])
@@ -34,7 +34,8 @@ def test_operations_that_come_later_are_moved_to_the_first_base() -> None:
     shape = shapes_of(TINY)[0]
     operations = {"conv_k3_e1": timing(9_800), "conv_k3_e2": timing(100)}
     later = BlockTimings(base=timing(5_800), operations=operations, params=dict.fromkeys(operations, 7))
-    table = TABLE.with_block(shape, later)
+    table = verified(TABLE).with_block(shape, later)
+    assert table.verification is None
     assert table.operation_ns(shape, "conv_k3_e1") == 4_000
     assert table.operation_ns(shape, "conv_k3_e2") == 0
     for name in OPS:

@@ -178,3 +178,30 @@ def test_a_table_of_another_machine_cannot_be_verified_here(tmp_path: Path, caps
     out.write_text(json.dumps(data))
     assert main(["profile", "--verify", str(out)]) == 2
     assert "processor: abacus" in capsys.readouterr().err
+
+
+def test_an_operation_that_cannot_be_exported_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    setting = Setting(runtime="onnxruntime")
+    work = Profile(setting=setting, skeleton=TINY, classes=3, names=("attention_k3_e1",), out=tmp_path / "t.json")
+    with pytest.raises(UsageError, match=r"attention_k3_e1 at block 1 of 3 .*cannot be exported.*kind!=attention"):
+        work.run()
+    assert read_latency_table(tmp_path / "t.json").fixed
+
+
+def test_an_out_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+    for out in (tmp_path / "nowhere" / "t.json", tmp_path):
+        with pytest.raises(UsageError, match="give a file in a folder that exists"):
+            profile(out).run()
+
+
+def test_an_interrupted_verification_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evospace.profiling.command.verify", interrupt)
+    assert main(["profile", "--verify", "t.json"]) == 130
+    assert "t.json is as it was" in capsys.readouterr().err

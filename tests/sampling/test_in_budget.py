@@ -38,3 +38,13 @@ def test_an_impossible_window_is_an_error() -> None:
     space, table, _ = make_case(COSTS, [False] * 3, "multi", seed=0)
     with pytest.raises(BudgetError):
         InBudgetGates(table, Budget(metric="macs", low=1, high=6)).draw(space, np.random.default_rng(0))
+
+
+def test_a_narrow_window_among_dear_costs_is_hit() -> None:
+    """A window of 30 in costs of millions: bins as wide as for a wide one would miss it nearly always."""
+    costs = [[1_000_003 + 7 * b, 2_000_011 + 3 * b, 3_000_017 + b] for b in range(6)]
+    space, table, _ = make_case(costs, [False] * 6, "multi", seed=0)
+    middle = 7 + 1_000_003 + 2_000_011
+    gates = InBudgetGates(table, Budget(metric="macs", low=middle, high=middle + 30))
+    rng = np.random.default_rng(0)
+    assert all(middle <= table.cost(gates.draw(space, rng)) <= middle + 30 for _ in range(20))
