@@ -1,7 +1,9 @@
 """A split whose images stay on disk and are decoded while an epoch runs."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -101,7 +103,8 @@ class LoadedSplit:
         """Batches of decoded images, across the deaths of workers."""
         done = 0
         for _ in range(RESTARTS + 1):
-            loader = iter(self._loader(batches[done:], seed))
+            with _deaths_found_by_the_loader():
+                loader = iter(self._loader(batches[done:], seed))
             while True:
                 try:
                     batch = next(loader)
@@ -148,6 +151,21 @@ class LoadedSplit:
             generator=torch_generator(seed or 0, "workers"),
             worker_init_fn=_leave_signals_to_the_parent,
         )
+
+
+@contextmanager
+def _deaths_found_by_the_loader() -> Iterator[None]:
+    """Keep PyTorch from raising wherever the main thread happens to be when a worker dies: in a training step, say.
+
+    Without its handler of SIGCHLD the loader looks after its workers itself, every 5 seconds that it waits.
+    """
+    main = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD")
+    before = signal.getsignal(signal.SIGCHLD) if main else None
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

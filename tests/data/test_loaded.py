@@ -56,8 +56,10 @@ def test_a_dead_worker_is_replaced_and_no_batch_is_lost_or_changed(
         return decode(path, channels)
 
     monkeypatch.setattr(evospace.data.loaded, "decode", dies_once)
+    handler = signal.getsignal(signal.SIGCHLD)
     assert same(batches(LoadedSplit(samples, image_size=8, augmented=True, workers=1)), whole)
     assert dead.exists()
+    assert signal.getsignal(signal.SIGCHLD) is handler  # a death is found by the loader, not raised anywhere
 
 
 def test_workers_that_keep_dying_end_with_one_line(
