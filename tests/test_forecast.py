@@ -74,7 +74,10 @@ def test_an_impossible_budget_ends_the_plan(capsys: pytest.CaptureFixture[str]) 
     assert "69728 to 47322304" in capsys.readouterr().err
 
 
-def test_estimate_and_actual_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_estimate_and_actual_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("evospace.experiment.forecast", forecast)
     out = tmp_path / "run"
     assert main(["search", *QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -139,6 +142,7 @@ def test_a_forecast_that_cannot_be_made_ends_no_search(
 def test_a_search_ended_in_its_forecast_goes_on_to_the_same_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("evospace.experiment.forecast", forecast)
     search = ["search", *QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--resume", "--out"]
     assert main([*search, str(tmp_path / "whole")]) == 0
     real = SupernetLab.check_signals
