@@ -283,6 +283,8 @@ class Experiment:
         )
         if result.failed:
             lab.progress.line(f"warning: {len(result.failed)} not scored (the first: {result.failed[0][1]})")
+        if "rejected" in result.summary:
+            lab.progress.line(f"{result.summary['rejected']} draws in the budget were rejected for its further limits")
         lab.save(number, front)
         self.directory.database.add(result)
         lab.checkpoints.clear()

@@ -290,6 +290,7 @@ def elsewhere() -> None:
     latencies({"machine": {"processor": "abacus", "system": "none"}})()
 
 
+TFLITE = {"runtime": "tflite", "device": "cpu", "batch": 1, "threads": 1, "dtype": "float32"}
 NOTHING: Make = lambda: None  # noqa: E731
 BUDGETS = [
     Case("a budget of zero", NOTHING, f"{DIGITS} macs=0", 2),
@@ -311,7 +312,7 @@ BUDGETS = [
     Case("a table that lacks an operation", latencies(names="mobile27:kernel<=9"), LATENCY, 4),
     Case("an unfinished table", latencies({"fit": None}), LATENCY, 4),
     Case("a table for other networks", latencies({"classes": 7}), LATENCY, 4),
-    Case("a table of a runtime that is unknown", latencies({"setting": {"runtime": "tflite"}}), LATENCY, 4),
+    Case("a table of a runtime that is unknown", latencies({"setting": TFLITE}), LATENCY, 4),
     Case("a front.json for a table", latencies(SOUND), LATENCY, 4),
     Case("a pickle for a table", latencies(pickle.dumps(Canary())), LATENCY, 4),
     Case("a table of another machine to verify", elsewhere, "profile --verify t.json", 2),

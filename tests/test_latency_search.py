@@ -113,12 +113,13 @@ def test_another_table_cannot_take_a_run_over(tmp_path: Path, capsys: pytest.Cap
     assert "latency table" in capsys.readouterr().err
 
 
-def test_latency_as_a_further_limit(tmp_path: Path) -> None:
+def test_latency_as_a_further_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search(tmp_path, "--max-rounds", "1", budget="macs=1M,latency=1.15ms,params=130K") == 0
     for member in json.loads((tmp_path / "run" / "front.json").read_text())["front"]:
         assert 900_000 <= member["macs"] <= 1_000_000
         assert member["latency_ms"] <= 1.15
         assert member["params"] <= 130_000
+    assert "draws in the budget were rejected" in capsys.readouterr().out
 
 
 def test_an_extension_counts_the_old_front_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,15 +24,20 @@ def doubts(table: LatencyTable, where: str, device: str | None = None) -> list[s
     return found
 
 
+def require_same_machine(table: LatencyTable) -> None:
+    """Raise `UsageError`, listing what differs, where the table's times do not belong to this machine."""
+    require_runtime(table.setting)
+    if changed := differences(dict(table.machine)):
+        raise UsageError(
+            f"the latency table was measured elsewhere ({'; '.join(changed)}); measure there, or profile this machine"
+        )
+
+
 def measure(
     table: LatencyTable, architectures: Sequence[Architecture], on_pass: Callable[[int, int], None] = lambda a, b: None
 ) -> list[int]:
     """Nanoseconds of each network, end to end, in turn; raises `UsageError` where this is not the table's machine."""
-    require_runtime(table.setting)
-    if changed := differences(dict(table.machine)):
-        raise UsageError(f"the latency table was measured elsewhere ({'; '.join(changed)})")
+    require_same_machine(table)
     with threads_of(table.setting):
-        watch = reference_watch(table.setting, table.skeleton, table.classes)
-        watch.best = min(watch.best, table.reference_ns / 1e9)
-        timed = time_networks(table, architectures, watch, on_pass)
+        timed = time_networks(table, architectures, reference_watch(table)[0], on_pass)
     return [network.timing.ns for network in timed]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -17,13 +16,14 @@ from evospace.cost.latency_table import (
     LatencyTable,
     Setting,
     TimedNetwork,
+    Timing,
     shapes_of,
 )
 from evospace.errors import UsageError
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.profiling.fit import fit_term
 from evospace.profiling.networks import around_block, cheapest, spread_networks
-from evospace.profiling.runtimes import machine, prepare, require_runtime, threads_of
+from evospace.profiling.runtimes import Run, machine, prepare, require_runtime, threads_of
 from evospace.profiling.timing import Watch, time_in_turn
 from evospace.runs.files import write_json
 from evospace.seeding import numpy_generator
@@ -93,9 +93,7 @@ class Profile:
             self.say(f"going on with {self.out}")
         else:
             write_json(self.out, table.to_json())  # tells at once whether it can be written
-        watch = reference_watch(self.setting, self.skeleton, self.classes)
-        watch.best = min(watch.best, table.reference_ns / 1e9)
-        return table, watch
+        return table, reference_watch(table)[0]
 
     def _same(self, old: LatencyTable, new: LatencyTable) -> LatencyTable:
         changed = [
@@ -112,7 +110,7 @@ class Profile:
             return table
         skeleton, last = self.skeleton, self.skeleton.final_resolution
         parts: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {
-            "stem": (make_stem(skeleton), (skeleton.image_channels, skeleton.image_size, skeleton.image_size)),
+            "stem": (make_stem(skeleton), image_shape(skeleton)),
             "head": (make_head(skeleton, self.classes), (skeleton.final_channels, last, last)),
         }
         timings = time_in_turn({n: prepare(m, shape, self.setting) for n, (m, shape) in parts.items()}, watch)
@@ -153,8 +151,10 @@ class Profile:
         self.say(f"{len(timed)} whole networks for the term that the sum misses")
         return self._store(replace(table, networks=tuple(timed), fit=fit), watch)
 
-    def _timed(self, modules: Mapping[Any, nn.Module], size: tuple[int, int, int], watch: Watch, text: str) -> Any:
-        runs = {}
+    def _timed(
+        self, modules: Mapping[str | None, nn.Module], size: tuple[int, int, int], watch: Watch, text: str
+    ) -> dict[str | None, Timing]:
+        runs = dict[str | None, Run]()
         for key, module in modules.items():
             try:
                 runs[key] = prepare(module, size, self.setting)
@@ -178,12 +178,14 @@ def partial_say(say: Say, text: str) -> Callable[[int, int], None]:
     return lambda settled, total: say(f"{text}: {settled} of {total} settled")
 
 
-def reference_watch(setting: Setting, skeleton: Skeleton, classes: int) -> Watch:
-    """A watch whose reference is the skeleton's cheapest network."""
-    network = Network(skeleton, cheapest(skeleton), classes)
-    watch = Watch(reference=prepare(network, image_shape(skeleton), setting))
-    watch.warm_up()
-    return watch
+def reference_watch(table: LatencyTable) -> tuple[Watch, float]:
+    """A watch whose reference is the skeleton's cheapest network, and how many times slower it is than in the table."""
+    skeleton = table.skeleton
+    network = Network(skeleton, cheapest(skeleton), table.classes)
+    run = prepare(network, image_shape(skeleton), table.setting)
+    watch = Watch(reference=run, best=table.reference_ns / 1e9)
+    now = watch.warm_up()
+    return watch, now / watch.best
 
 
 def image_shape(skeleton: Skeleton) -> tuple[int, int, int]:

@@ -37,8 +37,8 @@ class Watch:
     clock: Callable[[], float] = time.perf_counter
     _repeats: int = field(default=1, init=False)
 
-    def warm_up(self) -> None:
-        """Find the reference's best time."""
+    def warm_up(self) -> float:
+        """Find the reference's best time; returns the best of now, in seconds, which may be above `best`."""
         self.reference()
         first = self._once(self.reference, 3)
         end = self.clock() + REFERENCE_SECONDS
@@ -47,6 +47,7 @@ class Watch:
         while self.clock() < end:
             best = min(best, self._once(self.reference, self._repeats))
         self.best = min(best, self.best or best)
+        return best
 
     def sample(self, run: Run) -> tuple[float, float]:
         """Seconds of one call, and of the reference (the slower of before and after)."""
