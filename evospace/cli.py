@@ -201,12 +201,13 @@ class ShowArgs:
 
 def _show(args: Sequence[str]) -> int:
     parsed = tyro.cli(ShowArgs, args=args, prog="evospace show")
+    from evospace.networks import find_run
     from evospace.ops.user import load_ops_file
     from evospace.report.plan_lines import outcome_line
     from evospace.report.progress import console
     from evospace.report.tables import front_table, network_lines, rounds_table
     from evospace.runs.front import read_front
-    from evospace.show import describe_network, find_run
+    from evospace.show import describe_network
 
     if parsed.ops:
         load_ops_file(Path(parsed.ops))

@@ -5,10 +5,10 @@ from typing import Any
 
 from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable, Setting
+from evospace.networks import find_network
 from evospace.profiling.measure import doubts, measure
 from evospace.profiling.profile import UNKNOWN
 from evospace.profiling.runtimes import machine
-from evospace.show import find_network
 
 
 def latencies(name: str, *, se: bool, table: str, measured: bool, setting: Setting) -> tuple[dict[str, Any], list[str]]:
@@ -17,7 +17,8 @@ def latencies(name: str, *, se: bool, table: str, measured: bool, setting: Setti
     A network is measured under the table's setting, or under `setting` where there is none. Raises `DataError` where
     the table is for other networks or lacks an operation, and `UsageError` where it cannot be measured here.
     """
-    skeleton, architecture, classes = find_network(name, se=se)
+    described = find_network(name, se=se).described
+    skeleton, architecture, classes = described.skeleton, described.architecture, described.classes
     found, warnings = dict[str, Any](), list[str]()
     if table:
         made = read_latency_table(Path(table))

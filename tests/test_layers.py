@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report", "runs", "deploy"),
     ("profiling",),
     ("workbench",),
-    ("result", "lab", "forecast"),
+    ("result", "lab", "forecast", "networks"),
     ("experiment",),
     ("extension", "plan"),
     ("show", "show_latency"),

@@ -7,10 +7,9 @@ from typing import Any
 from evospace.cost.budget import parse_budget
 from evospace.errors import DataError, UsageError, reason
 from evospace.estimation.evaluation import Evaluation, nanoseconds
-from evospace.ops.kinds import KINDS
 from evospace.ops.spec import OpSpec
-from evospace.ops.user import require_source
 from evospace.reading import read_json
+from evospace.space.described import describe_operation, require_operations
 from evospace.space.skeleton import Skeleton
 
 FORMAT = 1
@@ -55,7 +54,7 @@ class Front:
             "image_size": self.skeleton.image_size,
             "skeleton": self.skeleton.to_json(),
             "seed": self.seed,
-            "operations": {name: _describe(OpSpec.parse(name)) for name in sorted(names)},
+            "operations": {name: describe_operation(OpSpec.parse(name)) for name in sorted(names)},
             **({"latency_of": self.latency_of} if self.latency_of else {}),
             "front": [e.to_json() | self._measured(i) for i, e in enumerate(self.members)],
         }
@@ -65,11 +64,6 @@ class Front:
             return {}
         ns = self.measured[index]
         return {"latency_measured_ms": None if ns is None else ns / 10**6}
-
-
-def _describe(spec: OpSpec) -> dict[str, Any]:
-    source = KINDS[spec.kind].source_sha256 if spec.kind in KINDS else None
-    return spec.to_json() | {"source_sha256": source}
 
 
 def read_front(path: Path) -> Front:
@@ -92,13 +86,7 @@ _HINT = "give one that a search wrote"
 
 
 def _front(data: dict[str, Any]) -> Front:
-    for name, described in data["operations"].items():
-        source = described.pop("source_sha256")
-        if OpSpec.from_json(described).name != name:
-            raise DataError(f"operation {name!r:.80} does not fit its description")
-        if source is not None and not isinstance(source, str):
-            raise TypeError("source_sha256 is a text or null")
-        require_source(described["kind"], source)
+    require_operations(data["operations"])
     skeleton = Skeleton.from_json(data["skeleton"])
     parse_budget(str(data["budget"]))
     if not all(isinstance(name, str) for name in data["class_names"]) or not data["class_names"]:

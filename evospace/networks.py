@@ -1,0 +1,139 @@
+"""Finds the networks that a command line names: published ones, members of a front, checkpoints, descriptions."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evospace.errors import DataError, UsageError
+from evospace.ops.kinds import gated
+from evospace.ops.pools import POOLS
+from evospace.ops.spec import OpSpec
+from evospace.runs.front import Front, read_front
+from evospace.runs.run_directory import RunDirectory
+from evospace.space.architecture import Architecture
+from evospace.space.described import DescribedNetwork
+from evospace.space.published import PUBLISHED, published_architecture, published_skeleton
+
+IMAGENET_CLASSES = tuple(f"class-{i:03d}" for i in range(1000))
+"""The published networks' class names are those of whatever they get trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundNetwork:
+    """A network, and what is known of it where it was found."""
+
+    described: DescribedNetwork
+    supernet_weights: Path | None = None
+    """What it had in the last round's supernet, where a run holds it."""
+    checkpoint: Path | None = None
+    """Its trained weights (see `evospace.runs.network_file.load_network`), where it was named by them."""
+    counted: tuple[int, int] | None = None
+    """MACs and parameters as a run stored them; a lone file is not believed."""
+    data_seed: int = 0
+    """The seed that divided a folder without a test part."""
+
+
+def find_networks(name: str) -> list[FoundNetwork]:
+    """The networks that `name` stands for: several for a run or a front without `#i`, else one.
+
+    Raises:
+        UsageError: it names nothing, or a member that the front does not have.
+        DataError: what it names cannot be read.
+    """
+    if name.lower() in PUBLISHED:
+        return [_published(name.lower())]
+    text, mark, position = name.rpartition("#") if "#" in name else (name, "", "")
+    path = _existing(Path(text))
+    if path is None:
+        raise UsageError(
+            f"{name!r:.200} is neither a published network ({', '.join(PUBLISHED)}) nor a run, front.json, network.json"
+            " or checkpoint"
+        )
+    if not mark and path.suffix == ".safetensors":
+        return [_trained(path)]
+    if not mark and path.name == "network.json":
+        from evospace.runs.network_file import load_description  # loads torch, which takes seconds
+
+        return [FoundNetwork(described=load_description(path))]
+    members = _members(text, path)
+    if not mark:
+        return members
+    number = int(position) if re.fullmatch(r"[0-9]{1,9}", position) else -1
+    if not 0 <= number < len(members):
+        raise UsageError(f"{name!r}: the front has members #0 to #{len(members) - 1}")
+    return [members[number]]
+
+
+def find_network(name: str, *, se: bool = False) -> FoundNetwork:
+    """As `find_networks`; of several the last, which is a front's most accurate one. `se` adds squeeze-excite."""
+    found = find_networks(name)[-1]
+    return replace(found, described=with_se(found.described), counted=None) if se else found
+
+
+def with_se(described: DescribedNetwork) -> DescribedNetwork:
+    """Every operation with a squeeze-excite gate, where its kind has one."""
+    blocks = described.architecture.blocks
+    gates = Architecture.of([[gated(OpSpec.parse(op)).name for op in names] for names in blocks])
+    return replace(described, architecture=gates)
+
+
+def find_run(name: str) -> RunDirectory | None:
+    """The run directory of a search called `name`; `None` where it is something else."""
+    path = Path(name)
+    return RunDirectory(path) if _existing(path) and (path / "run.db").is_file() else None
+
+
+def _published(key: str) -> FoundNetwork:
+    pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
+    described = DescribedNetwork(
+        name=key,
+        skeleton=published_skeleton(key),
+        architecture=published_architecture(key, pool),
+        class_names=IMAGENET_CLASSES,
+    )
+    return FoundNetwork(described=described)
+
+
+def _trained(path: Path) -> FoundNetwork:
+    from evospace.runs.network_file import load_network
+
+    stored = load_network(path)
+    seed = stored.training.get("data_seed", 0)
+    return FoundNetwork(described=stored.described, checkpoint=path, data_seed=seed if type(seed) is int else 0)
+
+
+def _members(name: str, path: Path) -> list[FoundNetwork]:
+    front = read_front(path)
+    if not front.members:
+        raise DataError(f"{path}: the front has no members")
+    run = find_run(name)
+    last = run.database.summaries()[-1]["round"] if run else 0
+    return [
+        FoundNetwork(
+            described=_described(f"{name}#{i}", front, i),
+            supernet_weights=run.member(last, i) if run else None,
+            counted=(e.macs, e.params) if run else None,
+            data_seed=front.seed,
+        )
+        for i, e in enumerate(front.members)
+    ]
+
+
+def _described(name: str, front: Front, index: int) -> DescribedNetwork:
+    return DescribedNetwork(
+        name=name,
+        skeleton=front.skeleton,
+        architecture=front.members[index].architecture,
+        class_names=front.class_names,
+        data=front.data,
+    )
+
+
+def _existing(path: Path) -> Path | None:
+    """The file that `path` is, or the `front.json` or `network.json` it holds; `None` where there is none."""
+    try:
+        if not path.is_dir():
+            return path if path.exists() else None
+        return next((path / name for name in ("front.json", "network.json") if (path / name).is_file()), None)
+    except OSError:  # a name that the file system does not take, a folder that cannot be entered
+        return None

@@ -1,0 +1,89 @@
+"""Files that hold one network: a description (`network.json`), or a description with weights (a checkpoint)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from evospace.errors import DataError, reason
+from evospace.reading import read_json
+from evospace.runs.checkpoints import load_checkpoint, save_checkpoint
+from evospace.runs.files import write_json
+from evospace.space.described import DescribedNetwork
+from evospace.supernet.network import Network
+
+LARGEST = 1 << 24
+"""No description is larger than this many bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedNetwork:
+    """A network with its weights, and how it came by them."""
+
+    described: DescribedNetwork
+    weights: Mapping[str, Tensor]
+    """A state dict of `Network`, on the CPU."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Recipe, seed, epochs, data seed and which weights these are (`last` or `ema`): plain JSON values."""
+
+    def build(self) -> Network:
+        """The network with its weights, in eval mode; raises `DataError` where they do not fit it."""
+        described = self.described
+        network = Network(described.skeleton, described.architecture, described.classes)
+        load_weights(network, self.weights, described.name)
+        return network.eval()
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Put `weights` into `network`; raises `DataError` that tells the first that is missing, foreign or of another
+    shape."""
+    own = network.state_dict()
+    for key in sorted(own.keys() | weights.keys()):
+        if key not in weights:
+            raise DataError(f"{name}: weights of another network: {key} is missing")
+        if key not in own:
+            raise DataError(f"{name}: weights of another network: {key} is foreign to it")
+        if own[key].shape != weights[key].shape:
+            shapes = f"{tuple(weights[key].shape)}, the network has {tuple(own[key].shape)}"
+            raise DataError(f"{name}: weights of another network: {key} is {shapes}")
+    network.load_state_dict(dict(weights))
+
+
+def save_network(path: Path, network: TrainedNetwork) -> None:
+    """Replace `path` by a checkpoint: weights, description and training, with a checksum over all."""
+    meta = {"network": network.described.to_json(), "training": dict(network.training)}
+    save_checkpoint(path, network.weights, meta)
+
+
+def load_network(path: Path) -> TrainedNetwork:
+    """Read a checkpoint that `save_network` wrote.
+
+    Raises `DataError` for a missing, damaged or foreign file. Nothing in it is executed.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, not a checkpoint; name a .safetensors file in it")
+    weights, meta = load_checkpoint(path)
+    if not isinstance(meta.get("network"), dict) or not isinstance(meta.get("training"), dict):
+        raise DataError(f"{path}: a checkpoint of EvoSpace, but not of a retrained network; give one of `retrain`")
+    try:
+        described = DescribedNetwork.from_json(meta["network"])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return TrainedNetwork(described=described, weights=weights, training=meta["training"])
+
+
+def save_description(path: Path, described: DescribedNetwork) -> None:
+    """Replace `path` by `network.json`, which any command takes for a network."""
+    write_json(path, described.to_json())
+
+
+def load_description(path: Path) -> DescribedNetwork:
+    """Read `network.json`; raises `DataError` for a missing, damaged or foreign file."""
+    try:
+        return DescribedNetwork.from_json(read_json(path, LARGEST))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a network ({reason(error)})") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
