@@ -11,13 +11,15 @@ from pathlib import Path
 
 import torch
 
-from evospace.config import config_from
+from evospace.config import SearchConfig
 from evospace.data import load_data
 from evospace.ops.user import load_ops_file
 from evospace.runs.front import read_front
 from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.settings_file import settings_from
 from evospace.supernet.network import Network
-from evospace.training.standalone import Recipe, accuracy_of, train_network
+from evospace.training.recipe import Recipe
+from evospace.training.standalone import accuracy_of, train_network
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     run = RunDirectory(args.run)
-    config = config_from(read_config(args.run), str(args.run))
+    config = settings_from(SearchConfig, read_config(args.run), str(args.run))
     if config.ops:
         load_ops_file(Path(config.ops))
     data_dir = Path(config.data_dir) if config.data_dir else None

@@ -14,6 +14,7 @@ import tyro
 
 from evospace.config import SearchConfig, load_config
 from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError, printable, unknown_name
+from evospace.settings_file import load_settings
 
 HELP = """usage: evospace COMMAND [flags]
 
@@ -23,6 +24,10 @@ HELP = """usage: evospace COMMAND [flags]
   plan     tell whether a search's budget can be met and what the search will take
   show     costs and blocks of a published network, a front's member or a run
   profile  measure latencies on this device, and check that they predict whole networks
+  retrain  train networks of a front, or published ones, from scratch or from given weights
+  evaluate test trained networks: the only command that reads test images
+  export   write a network as plain PyTorch, ONNX or a timm model
+  report   write one self-contained page about a run
   pools    the pools of operations, or the operations of one
 
 evospace COMMAND --help lists a command's flags."""
@@ -72,7 +77,8 @@ def _plan(args: Sequence[str]) -> int:
 
 
 def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig:
-    path, rest = _take_config(args)
+    given, rest = _take("--config", args)
+    path = Path(given) if given else None
     path = path or _stored_config(rest)
     default = load_config(path) if path else SearchConfig()
     config = tyro.cli(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
@@ -114,6 +120,40 @@ def _extend(args: Sequence[str]) -> int:
     return 0
 
 
+RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images are never read.
+
+--recipe NAME or FILE.yaml gives settings (small-images, the default, or imagenet); flags win."""
+
+
+def _retrain(args: Sequence[str]) -> int:
+    from evospace.retraining.config import RetrainConfig, load_recipe
+
+    recipe, rest = _take("--recipe", args)
+    stored = _stored_config(rest)
+    default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or "small-images")
+    config = tyro.cli(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
+    from evospace.retraining.command import retrain
+
+    retrain(config)
+    return 0
+
+
+def _evaluate(args: Sequence[str]) -> int:
+    from evospace.evaluation.settings import EvaluateSettings
+
+    parsed = tyro.cli(EvaluateSettings, args=args, prog="evospace evaluate")
+    from evospace.evaluation.command import evaluate
+    from evospace.report.progress import console
+
+    found, table, lines = evaluate(parsed)
+    if parsed.json:
+        print(json.dumps(found, allow_nan=False))
+        return 0
+    console().print(table)
+    print("\n".join(lines))
+    return 0
+
+
 def _stored_config(args: Sequence[str]) -> Path | None:
     """The settings of the run that `--resume` goes on with, so that they need not be given again."""
     outs = [value for flag, value in pairwise(args) if flag == "--out"]
@@ -122,17 +162,17 @@ def _stored_config(args: Sequence[str]) -> Path | None:
     return path if path and path.is_file() else None
 
 
-def _take_config(args: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Split `--config FILE` (or `--config=FILE`) off the flags."""
+def _take(flag: str, args: Sequence[str]) -> tuple[str, list[str]]:
+    """Split `--config FILE` (or `--config=FILE`), say, off the flags; an empty text where it is not among them."""
     rest = list(args)
     for i, arg in enumerate(rest):
-        if arg == "--config":
+        if arg == flag:
             if i + 1 == len(rest):
-                raise UsageError("--config needs a YAML file")
-            return Path(rest[i + 1]), rest[:i] + rest[i + 2 :]
-        if arg.startswith("--config="):
-            return Path(arg.partition("=")[2]), rest[:i] + rest[i + 1 :]
-    return None, rest
+                raise UsageError(f"{flag} needs a YAML file")
+            return rest[i + 1], rest[:i] + rest[i + 2 :]
+        if arg.startswith(f"{flag}="):
+            return arg.partition("=")[2], rest[:i] + rest[i + 1 :]
+    return "", rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,5 +326,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": _plan,
     "show": _show,
     "profile": _profile,
+    "retrain": _retrain,
+    "evaluate": _evaluate,
     "pools": _pools,
 }

@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from evospace.cost.budget import parse_budget
-from evospace.errors import UsageError, reason, unknown_name
-from evospace.reading import read_yaml
+from evospace.errors import UsageError
+from evospace.settings_file import LARGEST, check_out, check_settings, load_settings
 
 NOT_PART_OF_THE_RESULT = frozenset(
     {"out", "resume", "device", "workers", "debug", "max_rounds", "data_dir", "ops", "latency_table"}
@@ -84,18 +84,8 @@ class SearchConfig:
     """Show tracebacks."""
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: allowed are {low} to {high}")
-        for name, hint in get_type_hints(SearchConfig).items():
-            if hint is str and "\0" in getattr(self, name):
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: leave the NUL character out")
-            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
-                allowed = ", ".join(get_args(hint))
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: allowed are {allowed}")
-        if self.out != self.out.encode("utf-8", "replace").decode("utf-8"):
-            raise UsageError(f"--out {self.out}: the name has to be UTF-8; choose another")
+        check_settings(self, _RANGES)
+        check_out(self.out)
         if self.budget:
             parse_budget(self.budget)
         parse_window(self.gates_window)
@@ -131,9 +121,8 @@ def parse_window(text: str) -> tuple[float, float]:
     return window
 
 
-_LARGEST = 2**63 - 1
 _RANGES: tuple[tuple[str, float, float], ...] = (
-    ("seed", -_LARGEST, _LARGEST),
+    ("seed", -LARGEST, LARGEST),
     ("epochs", 1, 100_000),
     ("samples", 1, 1_000_000),
     ("max_rounds", 0, 10_000),
@@ -149,58 +138,4 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 
 def load_config(path: Path) -> SearchConfig:
     """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types."""
-    try:
-        data = read_yaml(path)
-    except (OSError, ValueError) as error:
-        text = f"--config {path}: cannot be read as YAML settings ({reason(error)}); write one `name: value` a line"
-        raise UsageError(text) from error
-    if not isinstance(data, dict):
-        raise UsageError(f"--config {path}: write a mapping of settings, e.g. data: digits")
-    return config_from(data, f"--config {path}")
-
-
-def config_from(data: dict[Any, Any], where: str) -> SearchConfig:
-    """A config of plain values; `where` names their source in errors."""
-    hints = get_type_hints(SearchConfig)
-    for key, value in data.items():
-        if key not in hints:
-            raise unknown_name(f"setting in {where}", f"{key!s:.80}", hints)
-        _check_type(str(key), value, hints[key], where)
-    values: dict[str, Any] = {k: float(v) if hints[k] is float else v for k, v in data.items()}
-    return SearchConfig(**values)
-
-
-def _check_type(key: str, value: Any, hint: Any, where: str) -> None:
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise UsageError(f"{where}: {key}: {_short(value)} is not one of {', '.join(get_args(hint))}")
-        return
-    wanted = (int, float) if hint is float else (hint,)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
-        raise UsageError(f"{where}: {key}: {_short(value)} is not {_TYPES[hint]}")
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        raise UsageError(f"{where}: {key}: the number is too large; allowed are at most {_LARGEST}")
-
-
-_TYPES = {
-    str: "text; put it in quotes",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number; write it with a point, e.g. 0.1 or 1.0e-3",
-}
-
-
-def _short(value: Any) -> str:
-    """`value` as Python writes it, cut to a length that fits a line; whole numbers of any size."""
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        return "a huge number"
-    try:
-        return f"{value!r:.60}"
-    except ValueError:  # such a number inside a list
-        return f"a {type(value).__name__}"
-
-
-def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Lines `key: old -> new` for settings that shape the result and differ."""
-    keys = [f.name for f in fields(SearchConfig) if f.name not in NOT_PART_OF_THE_RESULT]
-    return [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in keys if old.get(key) != new[key]]
+    return load_settings(SearchConfig, path, f"--config {path}")

@@ -18,6 +18,7 @@ from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable
 from evospace.cost.network_cost import cost_tables
 from evospace.data import ImageData, hold_out, load_data, require_enough
+from evospace.devices import device_of, rng_devices
 from evospace.errors import BudgetError, CollapseError, UsageError, printable
 from evospace.forecast import forecast, report_space
 from evospace.lab import SupernetLab
@@ -79,7 +80,7 @@ def prepare(config: SearchConfig) -> "Experiment":
     config.check_required()
     kinds = load_ops(config.ops)
     config.check_latency()
-    device = _device(config.device)
+    device = device_of(config.device)
     data = load_data(
         config.data,
         data_dir=Path(config.data_dir) if config.data_dir else None,
@@ -189,8 +190,7 @@ class Experiment:
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""
         self.directory.open(self.config, self.contents)
-        devices = [torch.cuda.current_device()] if self.device == "cuda" else []
-        with Signals() as signals, torch.random.fork_rng(devices=devices):
+        with Signals() as signals, torch.random.fork_rng(devices=rng_devices(self.device)):
             screen = console()
             if recovered := self.directory.recover_database():
                 screen.print(recovered, soft_wrap=True)
@@ -318,11 +318,3 @@ class Experiment:
 
 def _sources(kinds: Sequence[str]) -> dict[str, str]:
     return {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in kinds}
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
-        raise UsageError(f"--device {name}: allowed are auto, cpu and, where PyTorch finds a GPU, cuda")
-    return name

@@ -31,6 +31,8 @@ class FoundNetwork:
     """MACs and parameters as a run stored them; a lone file is not believed."""
     data_seed: int = 0
     """The seed that divided a folder without a test part."""
+    index: int = 0
+    """Its place on the front."""
 
 
 def find_networks(name: str) -> list[FoundNetwork]:
@@ -83,6 +85,12 @@ def find_run(name: str) -> RunDirectory | None:
     return RunDirectory(path) if _existing(path) and (path / "run.db").is_file() else None
 
 
+def run_of(name: str) -> RunDirectory | None:
+    """The run directory that holds the network called `name`; `None` where no run does."""
+    path = Path(name.rpartition("#")[0] if "#" in name else name)
+    return find_run(str(path)) or find_run(str(path.parent if path.name == "front.json" else path))
+
+
 def _published(key: str) -> FoundNetwork:
     pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
     described = DescribedNetwork(
@@ -106,14 +114,15 @@ def _members(name: str, path: Path) -> list[FoundNetwork]:
     front = read_front(path)
     if not front.members:
         raise DataError(f"{path}: the front has no members")
-    run = find_run(name)
-    last = run.database.summaries()[-1]["round"] if run else 0
+    run, beside = find_run(name), run_of(name)
+    last = beside.database.summaries()[-1]["round"] if beside else 0
     return [
         FoundNetwork(
             described=_described(f"{name}#{i}", front, i),
-            supernet_weights=run.member(last, i) if run else None,
+            supernet_weights=beside.member(last, i) if beside else None,
             counted=(e.macs, e.params) if run else None,
             data_seed=front.seed,
+            index=i,
         )
         for i, e in enumerate(front.members)
     ]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from evospace.config import SearchConfig
+from evospace.devices import rng_devices
 from evospace.experiment import prepare
 from evospace.forecast import forecast
 from evospace.report.plan_lines import forecast_lines
@@ -20,8 +21,7 @@ def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
     lines = list(experiment.announcement())
     state = experiment.first_state()
     rounds = min(config.max_rounds or state.rounds, state.rounds)
-    devices = [torch.cuda.current_device()] if experiment.device == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=rng_devices(experiment.device)):
         found = forecast(experiment.bench, state, rounds)
     report = asdict(experiment.report)
     return [*lines, *forecast_lines(found)], {"budget": str(experiment.problem.budget), **report, **found.to_json()}

@@ -8,8 +8,9 @@ from typing import Any
 
 from evospace.config import SearchConfig, parse_window
 from evospace.data import SearchSplits
+from evospace.devices import out_of_memory
 from evospace.errors import UsageError
-from evospace.estimation.shared_weights import SharedWeights, out_of_memory
+from evospace.estimation.shared_weights import SharedWeights
 from evospace.seeding import derive
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton

@@ -7,8 +7,8 @@ from pathlib import Path
 import evospace.errors
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "seeding", "registry", "reading"),
-    ("ops",),
+    ("errors", "seeding", "registry", "reading", "settings_file"),
+    ("ops", "devices"),
     ("space",),
     ("cost", "cost.table", "cost.budget", "sampling", "config"),
     ("supernet",),
@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("result", "lab", "forecast", "networks"),
     ("experiment",),
     ("extension", "plan"),
-    ("show", "show_latency"),
+    ("show", "show_latency", "retraining", "evaluation", "export"),
     ("testing", "cli", "__main__"),
     ("",),  # the package itself: its public names
 )

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evospace.data.images import decode, to_tensor
+from evospace.data.policy import Policy
 from evospace.data.splits import Batch, epoch_order, normalised, order_batches
 from evospace.errors import DataError
 from evospace.seeding import derive, torch_generator
@@ -39,9 +41,11 @@ def _transform(size: int, augmented: bool) -> Callable[[Image.Image], Image.Imag
 class _Decoder(Dataset[tuple[Tensor, int]]):
     """Decodes sample by sample; a sample's draws depend on `seed` and its index, not on the worker."""
 
-    def __init__(self, samples: Sequence[Sample], channels: int, size: int, seed: int | None) -> None:
-        self._samples, self._channels, self._seed = samples, channels, seed
-        self._transform = _transform(size, augmented=seed is not None)
+    def __init__(self, split: "LoadedSplit", seed: int | None) -> None:
+        self._samples, self._channels, self._seed = split.samples, split.channels, seed
+        self._transform = _transform(split.image_size, augmented=seed is not None)
+        changes = split.policy and seed is not None
+        self._policy = split.policy.transform(split.mean) if split.policy and changes else None
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self._samples[index]
@@ -49,7 +53,8 @@ class _Decoder(Dataset[tuple[Tensor, int]]):
         with torch.random.fork_rng(devices=[]):
             if self._seed is not None:
                 torch.manual_seed(derive(self._seed, "sample", index))
-            return to_tensor(self._transform(image)), label
+            pixels = to_tensor(self._transform(image))
+            return self._policy(pixels) if self._policy else pixels, label
 
 
 class LoadedSplit:
@@ -61,6 +66,8 @@ class LoadedSplit:
         channels: C, 3 for RGB or 1 for grey.
         workers: processes that decode; 0 decodes in this one. The batches do not depend on it.
         augmented: whether a seeded epoch crops, flips and recolours the images besides shuffling them.
+        policy: what it does to an image after that.
+        mean, std: of each channel, for normalising; ImageNet's where they are not given.
         device: where batches are put.
     """
 
@@ -72,9 +79,15 @@ class LoadedSplit:
         channels: int = 3,
         workers: int = 0,
         augmented: bool = False,
+        policy: Policy | None = None,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
         device: str | torch.device = "cpu",
     ) -> None:
         self.samples, self.image_size, self.channels = tuple(samples), image_size, channels
+        usual = (GREY_MEAN, GREY_STD) if channels == 1 else (RGB_MEAN, RGB_STD)
+        self.mean, self.std = tuple(mean or usual[0]), tuple(std or usual[1])
+        self.policy = policy
         self.workers, self.augmented, self.device = workers, augmented, torch.device(device)
 
     def __len__(self) -> int:
@@ -93,11 +106,10 @@ class LoadedSplit:
             UsageError: `batch_size` is below 1.
             DataError: an image cannot be read (the text names its file), or workers keep dying.
         """
-        mean, std = (GREY_MEAN, GREY_STD) if self.channels == 1 else (RGB_MEAN, RGB_STD)
         batches = [b.tolist() for b in order_batches(epoch_order(len(self), seed), batch_size, drop_last, start)]
         for images, labels in self._decoded(batches, seed):
             images, labels = (t.to(self.device, non_blocking=True) for t in (images, labels))
-            yield normalised(images, mean, std), labels
+            yield normalised(images, self.mean, self.std), labels
 
     def _decoded(self, batches: list[list[int]], seed: int | None) -> Iterator[Batch]:
         """Batches of decoded images, across the deaths of workers."""
@@ -126,25 +138,27 @@ class LoadedSplit:
     def subset(self, indices: Tensor | Sequence[int]) -> "LoadedSplit":
         """The images at `indices` (int64 K), in that order."""
         chosen = torch.as_tensor(indices, dtype=torch.int64).tolist()
-        return self._with([self.samples[i] for i in chosen], self.augmented)
+        return self._with(samples=[self.samples[i] for i in chosen])
 
     def without_augmentation(self) -> "LoadedSplit":
         """The same images, never augmented."""
-        return self._with(self.samples, False)
+        return self._with(augmented=False, policy=None)
 
-    def _with(self, samples: Sequence[Sample], augmented: bool) -> "LoadedSplit":
-        return LoadedSplit(
-            samples,
-            image_size=self.image_size,
-            channels=self.channels,
-            workers=self.workers,
-            augmented=augmented,
-            device=self.device,
-        )
+    def with_policy(self, policy: Policy) -> "LoadedSplit":
+        """The same images, changed by `policy` too in seeded epochs."""
+        return self._with(policy=policy)
+
+    def normalised_by(self, mean: Sequence[float], std: Sequence[float]) -> "LoadedSplit":
+        """The same images, normalised by another mean and standard deviation."""
+        return self._with(mean=mean, std=std)
+
+    def _with(self, **changed: Any) -> "LoadedSplit":
+        names = ("samples", "image_size", "channels", "workers", "augmented", "policy", "mean", "std", "device")
+        return LoadedSplit(**({name: getattr(self, name) for name in names} | changed))
 
     def _loader(self, batches: list[list[int]], seed: int | None) -> DataLoader[tuple[Tensor, int]]:
         return DataLoader(
-            _Decoder(self.samples, self.channels, self.image_size, seed if self.augmented else None),
+            _Decoder(self, seed if self.augmented else None),
             batch_sampler=batches,
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",

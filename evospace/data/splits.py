@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evospace.data.policy import Policy, apply_policy
 from evospace.errors import DataError, UsageError
 from evospace.seeding import torch_generator
 
@@ -39,6 +40,19 @@ class Split(Protocol):
         """The same images, never augmented."""
         ...
 
+    def with_policy(self, policy: Policy) -> Self:
+        """The same images, changed by `policy` too in seeded epochs."""
+        ...
+
+    def normalised_by(self, mean: Sequence[float], std: Sequence[float]) -> Self:
+        """The same images, less another mean and divided by another standard deviation (one for each channel)."""
+        ...
+
+    mean: tuple[float, ...]
+    """Of each channel, on the scale 0..1: what is taken off the images."""
+    std: tuple[float, ...]
+    """Of each channel: what they are divided by."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -57,6 +71,7 @@ class InMemorySplit:
         mean: mean of each of the C channels, on the scale 0..1.
         std: standard deviation of each of the C channels, on the scale 0..1.
         augmentation: what a seeded epoch does to an image besides shuffling; None for nothing.
+        policy: what it does after that; None for nothing.
         device: where images and labels are kept.
 
     Raises:
@@ -71,6 +86,7 @@ class InMemorySplit:
         mean: Sequence[float],
         std: Sequence[float],
         augmentation: Augmentation | None = None,
+        policy: Policy | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
@@ -81,7 +97,8 @@ class InMemorySplit:
             raise DataError(f"{images.shape[1]} channels need as many means and stds, got {mean} and {std}")
         self.device = torch.device(device)
         self.images, self.labels = images.to(self.device), labels.to(self.device)
-        self.mean, self.std, self.augmentation = tuple(mean), tuple(std), augmentation
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.augmentation, self.policy = augmentation, policy
 
     def __len__(self) -> int:
         """Number of images."""
@@ -98,25 +115,35 @@ class InMemorySplit:
         change = self.augmentation if seed is not None else None
         draws = None if seed is None or change is None else _draws(len(self), change, seed).to(self.device)
         order = epoch_order(len(self), seed).to(self.device)
+        transform = self.policy.transform(self.mean) if self.policy and seed is not None else None
         for chosen in order_batches(order, batch_size, drop_last, start):
             images = self.images[chosen]
             if change is not None and draws is not None:
                 images = _crop_and_flip(images, draws[chosen], change.pad)
+            if transform is not None and seed is not None:
+                images = apply_policy(images, chosen, transform, seed)
             yield normalised(images, self.mean, self.std), self.labels[chosen]
 
     def subset(self, indices: Tensor | Sequence[int]) -> "InMemorySplit":
         """The images at `indices` (int64 K), in that order."""
         chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
-        return self._with(self.images[chosen], self.labels[chosen], self.augmentation)
+        return self._with(images=self.images[chosen], labels=self.labels[chosen])
 
     def without_augmentation(self) -> "InMemorySplit":
         """The same images, never augmented."""
-        return self._with(self.images, self.labels, None)
+        return self._with(augmentation=None, policy=None)
 
-    def _with(self, images: Tensor, labels: Tensor, augmentation: Augmentation | None) -> "InMemorySplit":
-        return InMemorySplit(
-            images, labels, mean=self.mean, std=self.std, augmentation=augmentation, device=self.device
-        )
+    def with_policy(self, policy: Policy) -> "InMemorySplit":
+        """The same images, changed by `policy` too in seeded epochs."""
+        return self._with(policy=policy)
+
+    def normalised_by(self, mean: Sequence[float], std: Sequence[float]) -> "InMemorySplit":
+        """The same images, normalised by another mean and standard deviation."""
+        return self._with(mean=mean, std=std)
+
+    def _with(self, **changed: Any) -> "InMemorySplit":
+        names = ("images", "labels", "mean", "std", "augmentation", "policy", "device")
+        return InMemorySplit(**({name: getattr(self, name) for name in names} | changed))
 
 
 def _draws(count: int, augmentation: Augmentation, seed: int) -> Tensor:

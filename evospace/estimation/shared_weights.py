@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from evospace.data.splits import Batch, Split
+from evospace.devices import out_of_memory
 from evospace.space.architecture import Architecture
 from evospace.supernet.choice_block import route_of
 from evospace.supernet.supernet import SuperNet
@@ -32,12 +33,6 @@ class SharedWeights:
             if not out_of_memory(error):
                 raise
             return "out of memory"
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is used up; on the CPU, PyTorch has no class of its own for it."""
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def accuracy(supernet: SuperNet, architecture: Architecture, batches: Iterable[Batch]) -> float | str:

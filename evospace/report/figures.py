@@ -38,7 +38,7 @@ def draw_fronts(path: Path, fronts: Sequence[Sequence[Evaluation]], budget: Budg
     )
     axes.legend(frameon=False, fontsize=8)
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_space(path: Path, ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int) -> None:
@@ -64,7 +64,7 @@ def draw_space(path: Path, ledger: Sequence[LedgerRow], operations: Sequence[str
     figure.suptitle("The space (number: round of first traversal)")
     handles = [Patch(facecolor=c, edgecolor="0.7", label=s) for c, s in zip(_COLOURS, _STATES, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _states(ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +81,8 @@ def _states(ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int)
     return state, label
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Replace `path` by the figure as PNG."""
     FigureCanvasAgg(figure)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=130, format="png")

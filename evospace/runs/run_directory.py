@@ -1,24 +1,21 @@
 """`runs/<name>/`: config, environment, database, checkpoints, front and pictures of one search."""
 
-import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evospace.config import SearchConfig, changed_settings
+from evospace.config import NOT_PART_OF_THE_RESULT, SearchConfig
 from evospace.errors import DataError, UsageError
 from evospace.reading import read_json, read_yaml
+from evospace.runs.contents import compare_contents, environment, read_contents, require_contents
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import replace_file, write_json, write_text
 from evospace.runs.front import Front, read_front
-
-_PACKAGES = ("evospace", "torch", "torchvision", "numpy", "moocore", "safetensors")
+from evospace.settings_file import changed_settings
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class RunDirectory:
             if not config.resume:
                 raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
             self.check_settings(config)
-            self._compare(self._contents(), contents)
+            require_contents(self.path, contents)
             return
         if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()):
             raise UsageError(f"{self.path} is not empty and holds no run; choose another --out")
@@ -97,7 +94,7 @@ class RunDirectory:
 
     def check_settings(self, config: SearchConfig) -> None:
         """Raise `UsageError`, listing what differs, where the run was begun with other settings."""
-        changed = changed_settings(read_config(self.path), config.to_dict())
+        changed = changed_settings(SearchConfig, read_config(self.path), config.to_dict(), NOT_PART_OF_THE_RESULT)
         if changed:
             raise UsageError(
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
@@ -107,26 +104,9 @@ class RunDirectory:
         """Raise `DataError`, listing what differs, where the run was begun with other operations, or on other data."""
         old, new = (
             {key: text for key, text in parts.items() if key.startswith("operation ") == operations and key not in but}
-            for parts in (self._contents(), contents)
+            for parts in (read_contents(self.path), contents)
         )
-        self._compare(old, new)
-
-    def _compare(self, old: Mapping[str, str], contents: Mapping[str, str]) -> None:
-        keys = [key for key in {**old, **contents} if old.get(key) != contents.get(key)]
-        if keys:
-            lines = [f"{key}: {old.get(key, 'absent')} -> {contents.get(key, 'absent')}" for key in keys[:5]]
-            more = f"; and {len(keys) - 5} more" if len(keys) > 5 else ""
-            raise DataError(
-                f"the data or the operations are not what {self.path} was begun with ({'; '.join(lines)}{more});"
-                " restore them, or use another --out"
-            )
-
-    def _contents(self) -> dict[str, str]:
-        path = self.path / "environment.json"
-        try:
-            return {str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8"))["contents"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: missing or damaged ({error}); choose another --out") from error
+        compare_contents(self.path, old, new)
 
     def recover_database(self) -> str:
         """Check the database; put a damaged one aside and its last copy in its place. Returns what was done, if so.
@@ -187,13 +167,3 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")
     return data
-
-
-def environment() -> dict[str, Any]:
-    """The software and machine a run used."""
-    machine = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-    }
-    return machine | {"packages": {name: version(name) for name in _PACKAGES}}

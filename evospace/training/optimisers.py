@@ -1,25 +1,46 @@
 """SGD as the method uses it, and its learning-rate schedule."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
+
+from evospace.training.recipe import Recipe
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 4e-5
 """Of the authors' ImageNet runs; none on BatchNorm and biases."""
 
 
-def sgd(module: nn.Module, *, lr: float) -> torch.optim.SGD:
+def sgd(
+    module: nn.Module, *, lr: float, momentum: float = MOMENTUM, weight_decay: float = WEIGHT_DECAY
+) -> torch.optim.SGD:
     """Nesterov SGD (fused) over `module`; parameters with one dimension are not decayed."""
-    decayed = [p for p in module.parameters() if p.ndim > 1]
-    plain = [p for p in module.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=True)
+    groups = _decayed(module, weight_decay)
+    optimiser = torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True)
     for parameter in module.parameters():
         # The fused step takes only parameters that all have a buffer; zeros start it as a missing one would.
         optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimiser
+
+
+def started(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser over `module`, whose state exists before the first step, so that it can be stored."""
+    if recipe.opt == "sgd":
+        return sgd(module, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(_decayed(module, recipe.weight_decay), lr=recipe.lr, fused=True)
+    for parameter in module.parameters():
+        zeros = torch.zeros_like(parameter)
+        step = torch.zeros((), device=parameter.device)
+        optimiser.state[parameter] = {"step": step, "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+    return optimiser
+
+
+def _decayed(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    decayed = [p for p in module.parameters() if p.ndim > 1]
+    plain = [p for p in module.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
 def started_adam(parameter: nn.Parameter, *, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:

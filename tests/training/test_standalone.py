@@ -4,7 +4,8 @@ from evospace.data import load_data
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import make_skeleton
 from evospace.supernet.network import Network
-from evospace.training.standalone import Recipe, accuracy_of, train_network
+from evospace.training.recipe import Recipe
+from evospace.training.standalone import accuracy_of, train_network
 
 
 def test_a_small_network_learns_digits_and_the_same_seed_gives_the_same_bits() -> None:

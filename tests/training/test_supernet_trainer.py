@@ -11,6 +11,7 @@ from torch import Tensor
 
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
+from evospace.data.policy import Policy
 from evospace.data.splits import Batch, InMemorySplit
 from evospace.errors import CollapseError, DataError
 from evospace.sampling.reachable import is_reachable
@@ -132,6 +133,7 @@ class FailsOnce:
 
     def __init__(self, sound: InMemorySplit) -> None:
         self.sound, self.epochs = sound, 0
+        self.mean, self.std = sound.mean, sound.std
 
     def __len__(self) -> int:
         return len(self.sound)
@@ -148,6 +150,12 @@ class FailsOnce:
 
     def without_augmentation(self) -> Self:
         return type(self)(self.sound.without_augmentation())
+
+    def with_policy(self, policy: Policy) -> Self:
+        return type(self)(self.sound.with_policy(policy))
+
+    def normalised_by(self, mean: Sequence[float], std: Sequence[float]) -> Self:
+        return type(self)(self.sound.normalised_by(mean, std))
 
 
 def test_a_collapsed_epoch_is_taken_back_and_the_round_goes_on() -> None:

@@ -1,0 +1,1 @@
+"""Trained networks on test images: what `evospace evaluate` does."""

@@ -1,0 +1,170 @@
+"""Tests the networks that `evospace retrain` wrote: the only command that reads test images."""
+
+import statistics
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich import box
+from rich.table import Table
+
+from evospace.cost.network_cost import count_network
+from evospace.data import ImageData, load_data
+from evospace.devices import device_of
+from evospace.errors import DataError
+from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
+from evospace.evaluation.settings import EvaluateSettings
+from evospace.ops.user import load_ops
+from evospace.report.confusion import draw_confusion
+from evospace.report.tables import short
+from evospace.runs.files import write_json
+from evospace.runs.network_file import TrainedNetwork, load_network
+from evospace.runs.retrain_directory import jobs_in
+from evospace.space.described import DescribedNetwork
+from evospace.supernet.network import Network
+
+FORMAT = 1
+WEIGHTS = ("last", "ema")
+COLUMNS = (
+    *("network", " seed", " kind", "  MACs", " params", " top-1"),
+    *("  top-5", "  loss", "  ECE", " img/s", "   ms"),
+)
+
+
+def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[str]]:
+    """Test every checkpoint; write `<weights>-evaluation.json` and `<weights>-confusion.png` beside each.
+
+    Returns an object for a program, a table and lines for a person. Raises `EvospaceError` subclasses for everything
+    a user can mend.
+    """
+    load_ops(settings.ops)
+    device = device_of(settings.device)
+    found, data = [], None
+    for path in _checkpoints(Path(settings.checkpoint)):
+        stored = load_network(path)
+        network = stored.build().to(memory_format=torch.channels_last)
+        data = data or _images(stored, settings, device)
+        _require_same_classes(path, stored.described, data)
+        found.append(_one(path, stored, network.to(device), data, settings))
+    first = found[0]["checkpoint"].removesuffix(".safetensors")
+    lines = [f"wrote {first}-evaluation.json" + (f" and {len(found) - 1} more" if len(found) > 1 else "")]
+    return {"evaluations": found}, evaluation_table(found), [*spread_lines(found), *lines]
+
+
+def _checkpoints(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    jobs = jobs_in(path / "retrained" if (path / "retrained").is_dir() else path)
+    finished = [job.checkpoint(weights) for job in jobs for weights in WEIGHTS if job.checkpoint(weights).is_file()]
+    if not finished:
+        raise DataError(f"{path}: no training is finished; go on with: evospace retrain --out {path} --resume")
+    return finished
+
+
+def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> ImageData:
+    described, seed = stored.described, stored.training.get("data_seed")
+    data = load_data(
+        settings.data or described.data,
+        data_dir=Path(settings.data_dir) if settings.data_dir else None,
+        image_size=described.skeleton.image_size,
+        seed=seed if type(seed) is int else 0,
+        device=device,
+        workers=settings.workers,
+    )
+    if not len(data.test):
+        raise DataError(f"{data.name}: no test images")
+    return data
+
+
+def _require_same_classes(path: Path, described: DescribedNetwork, data: ImageData) -> None:
+    if data.image_channels != described.skeleton.image_channels:
+        text = f"{described.skeleton.image_channels} image channel(s), {data.name} has {data.image_channels}"
+        raise DataError(f"{path}: trained on {text}; test it on such images")
+    if data.classes != described.class_names:
+        pairs = zip((*described.class_names, "nothing"), (*data.classes, "nothing"), strict=False)
+        mine, other = next((a, b) for a, b in pairs if a != b)
+        counts = f"{described.classes} classes, {data.name} has {len(data.classes)}"
+        raise DataError(
+            f"{path}: trained for {counts} (the first that differs: {mine!r:.60} and {other!r:.60}); test it on the"
+            " classes it was trained for, or fine-tune it: evospace retrain --init"
+        )
+
+
+def _one(
+    path: Path, stored: TrainedNetwork, network: Network, data: ImageData, settings: EvaluateSettings
+) -> dict[str, Any]:
+    described = stored.described
+    split = data.test.normalised_by(described.mean, described.std)
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        result = evaluate_network(network, split, described.classes, settings.batch_size)
+    finally:
+        torch.set_num_threads(before)
+    counted = count_network(described.skeleton, described.architecture, described.classes)
+    batch = seconds_per_batch(network, described.input_shape, settings.batch_size, settings.threads)
+    single = seconds_per_batch(network, described.input_shape, 1, settings.threads)
+    device = next(network.parameters()).device.type
+    entry = {
+        "format": FORMAT,
+        "checkpoint": str(path),
+        "network": described.name,
+        "weights": stored.training.get("weights"),
+        "seed": stored.training.get("seed"),
+        "data": data.name,
+        **_scores(result),
+        "macs": counted["macs"],
+        "params": counted["params"],
+        "throughput_images_per_s": settings.batch_size / batch,
+        "latency_ms": 1000 * single,
+        "latency_of": f"torch {torch.__version__}, {device}, batch 1, {settings.threads} thread(s)",
+    }
+    stem = path.with_suffix("")
+    draw_confusion(stem.with_name(f"{stem.name}-confusion.png"), result.confusion, described.class_names)
+    write_json(stem.with_name(f"{stem.name}-evaluation.json"), entry)
+    return entry
+
+
+def _scores(result: TestResult) -> dict[str, Any]:
+    names = ("images", "top1", "top5", "loss", "calibration_error")
+    return {name: getattr(result, name) for name in names}
+
+
+def evaluation_table(found: Iterable[dict[str, Any]]) -> Table:
+    """A row for each checkpoint, at most 80 characters wide; percentages, images per second, milliseconds of one."""
+    table = Table(title="Test images", title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
+    columns = (
+        "network",
+        " seed",
+        " kind",
+        "  MACs",
+        " params",
+        " top-1",
+        "  top-5",
+        "  loss",
+        "  ECE",
+        " img/s",
+        "   ms",
+    )
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("network", " kind") else "right")
+    for e in found:
+        top5 = "" if e["top5"] is None else f"{100 * e['top5']:.2f}"
+        scores = f"{100 * e['top1']:.2f}", top5, f"{e['loss']:.3f}", f"{e['calibration_error']:.3f}"
+        speeds = f"{e['throughput_images_per_s']:.0f}", f"{e['latency_ms']:.2f}"
+        name = f"...{e['network'][-13:]}" if len(e["network"]) > 16 else e["network"]
+        kind, costs = f" {e['weights']}", (short(e["macs"]), short(e["params"]))
+        table.add_row(name, str(e["seed"]), kind, *costs, *scores, *speeds)
+    return table
+
+
+def spread_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Mean and standard deviation over seeds, for every network and kind of weights that has several."""
+    groups = dict[tuple[str, str], list[float]]()
+    for e in found:
+        groups.setdefault((e["network"], str(e["weights"])), []).append(100 * e["top1"])
+    for (name, weights), values in groups.items():
+        if len(values) > 1:
+            spread = f"standard deviation {statistics.stdev(values):.2f}, {len(values)} seeds"
+            yield f"{name} ({weights}): top-1 {statistics.mean(values):.2f} % ({spread})"

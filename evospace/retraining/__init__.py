@@ -1,0 +1,1 @@
+"""Networks trained from scratch or fine-tuned: what `evospace retrain` does."""

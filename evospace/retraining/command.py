@@ -1,0 +1,43 @@
+"""Trains networks, each with several seeds, as a queue of jobs that can be taken up again."""
+
+import shlex
+from pathlib import Path
+
+import torch
+
+from evospace.devices import rng_devices
+from evospace.retraining.config import NOT_PART_OF_THE_RESULT, RetrainConfig
+from evospace.retraining.job import Say, train_job
+from evospace.retraining.processes import run_in_processes
+from evospace.retraining.work import prepare
+from evospace.runs.network_file import save_description
+from evospace.runs.retrain_directory import Job, open_retraining
+from evospace.runs.run_directory import read_config
+from evospace.runs.signals import Signals
+from evospace.settings_file import changed_settings
+
+
+def retrain(config: RetrainConfig, say: Say = print) -> Path:
+    """Train every network with every seed, going on where an earlier call was ended; returns the folder.
+
+    Raises `EvospaceError` subclasses for everything a user can mend.
+    """
+    work = prepare(config)
+    old = read_config(work.root) if (work.root / "config.yaml").exists() else {}
+    changed = changed_settings(RetrainConfig, old, config.to_dict(), NOT_PART_OF_THE_RESULT) if config.resume else None
+    open_retraining(work.root, config.to_dict(), changed, work.contents)
+    left = [job for job in work.jobs if job.result() is None]
+    say(f"{len(work.networks)} network(s), {config.seeds} seed(s): {len(left)} of {len(work.jobs)} trainings to do")
+    for index, described in work.networks.items():
+        folder = Job(work.root, index, 0).network
+        folder.parent.mkdir(exist_ok=True)
+        if not folder.exists():
+            save_description(folder, described)
+    if config.jobs > 1 and len(left) > 1:
+        run_in_processes(config, work.root, [(job.index, job.seed) for job in left], say)
+    else:
+        with Signals() as signals, torch.random.fork_rng(devices=rng_devices(work.device)):
+            for job in left:
+                train_job(work, job, signals, say)
+    say(f"wrote {work.root}; test it with: evospace evaluate {shlex.quote(str(work.root))}")
+    return work.root

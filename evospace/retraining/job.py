@@ -1,0 +1,170 @@
+"""One training from its first step, or from where it was ended, to its stored weights."""
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from evospace.cost.network_cost import count_network
+from evospace.devices import out_of_memory
+from evospace.errors import UsageError
+from evospace.retraining.work import Retraining
+from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
+from evospace.runs.files import write_json, writing
+from evospace.runs.network_file import TrainedNetwork, load_weights, save_network
+from evospace.runs.retrain_directory import Job
+from evospace.runs.signals import Signals
+from evospace.seeding import derive
+from evospace.space.described import DescribedNetwork
+from evospace.supernet.network import Network, initialise
+from evospace.training.network_trainer import NetworkState, NetworkTrainer
+
+SAVE_SECONDS = 60.0
+"""A crash costs at most about this much training; what is stored when does not change the result."""
+LINE_SECONDS = 5.0
+"""Epochs are told about this often."""
+Say = Callable[[str], None]
+
+
+def first_weights(work: Retraining, job: Job) -> Network:
+    """The network before its first step: drawn from the seed, then what it begins with, but for another head."""
+    described, start = work.networks[job.index], work.starts[job.index]
+    network = Network(described.skeleton, described.architecture, described.classes)
+    initialise(network, torch.Generator().manual_seed(derive(job.seed, "retrain-weights")))
+    if start is None:
+        return network
+    weights = _begun(start, described, network)
+    load_weights(network, weights, str(start))
+    return network
+
+
+def _begun(start: Path, described: DescribedNetwork, network: Network) -> dict[str, Tensor]:
+    """The weights of a checkpoint, its last layer replaced by the network's where the classes differ."""
+    weights, meta = load_checkpoint(start)
+    names = meta["network"]["class_names"] if isinstance(meta.get("network"), dict) else list(described.class_names)
+    if names != list(described.class_names):
+        last = f"head.{len(network.head) - 1}."
+        weights |= {key: value for key, value in network.state_dict().items() if key.startswith(last)}
+    return weights
+
+
+def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
+    """One training, to its end or to a signal; what is finished of it is stored."""
+    described = work.networks[job.index]
+    counted = count_network(described.skeleton, described.architecture, described.classes)
+    with writing(job.path):
+        job.path.mkdir(parents=True, exist_ok=True)
+    checkpoints = TrainingCheckpoints(job.path, say)
+    clock = _Clock()
+    trainer = NetworkTrainer(
+        recipe=work.config.recipe(),
+        make=partial(first_weights, work, job),
+        train=work.data.train.normalised_by(described.mean, described.std),
+        classes=described.classes,
+        seed=job.seed,
+        device=work.device,
+        on_step=partial(_after_step, job, checkpoints, signals, clock),
+    )
+    state = trainer.start()
+    if saved := checkpoints.newest(0):
+        state.restore(*saved)
+        clock.before = saved[1].get("seconds", 0.0)
+    board = SummaryWriter(job.path / "tensorboard", purge_step=state.position.epoch + 1)
+    trainer = replace(trainer, on_epoch=partial(_after_epoch, work, job, board, clock, say))
+    try:
+        trainer.run(state)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        text = f"{job.name}: out of memory at --batch-size {trainer.batch_size}; begin again with a smaller one"
+        raise UsageError(text) from error
+    finally:
+        board.close()
+    for weights, tensors in _results(state):
+        training = _training(work, job, weights)
+        network = TrainedNetwork(described=described, weights=tensors, training=training)
+        save_network(job.checkpoint(weights), network)
+    write_json(job.path / "result.json", _result(work, job, state, counted, clock))
+    checkpoints.clear()
+
+
+@dataclass
+class _Clock:
+    """Seconds of a training over all its sittings, and when something was last stored or told."""
+
+    before: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.start = self.saved = self.told = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.start
+
+
+def _after_step(
+    job: Job, checkpoints: TrainingCheckpoints, signals: Signals, clock: _Clock, state: NetworkState
+) -> None:
+    if signals.take_save() or time.monotonic() - clock.saved > SAVE_SECONDS:
+        tensors, meta = state.copy()
+        checkpoints.save(tensors, meta | {"seconds": clock.seconds})
+        clock.saved = time.monotonic()
+    where = f"{job.name}, epoch {state.position.epoch + 1}, step {state.position.step}"
+    signals.check(where, f"evospace retrain --out {shlex.quote(str(job.root))} --resume")
+
+
+def _after_epoch(
+    work: Retraining, job: Job, board: SummaryWriter, clock: _Clock, say: Say, state: NetworkState
+) -> None:
+    position, epochs = state.position, work.config.epochs
+    board.add_scalar("train/loss", position.last_loss, position.epoch)
+    board.add_scalar("train/accuracy", position.last_accuracy, position.epoch)
+    if time.monotonic() - clock.told < LINE_SECONDS and position.epoch not in (1, epochs):
+        return
+    clock.told = time.monotonic()
+    left = clock.seconds / position.epoch * (epochs - position.epoch)
+    say(
+        f"{job.name}  epoch {position.epoch}/{epochs}  loss {position.last_loss:.3f}"
+        f"  training accuracy {position.last_accuracy:.3f}  about {left:.0f} s left"
+    )
+
+
+def _results(state: NetworkState) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    yield "last", state.network.state_dict()
+    if state.average is not None:
+        yield "ema", state.average.module.state_dict()
+
+
+def _training(work: Retraining, job: Job, weights: str) -> dict[str, Any]:
+    return {
+        "weights": weights,
+        "seed": job.seed,
+        "data_seed": work.data_seed,
+        "recipe": dict(vars(work.config.recipe())),
+        "init": work.config.init,
+        "images": len(work.data.train),
+    }
+
+
+def _result(
+    work: Retraining, job: Job, state: NetworkState, counted: Mapping[str, int], clock: _Clock
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "network": work.networks[job.index].name,
+        "seed": job.seed,
+        "macs": counted["macs"],
+        "params": counted["params"],
+        "epochs": state.position.epoch,
+        "train_loss": state.position.last_loss,
+        "train_accuracy": state.position.last_accuracy,
+        "seconds": round(clock.seconds, 3),
+        "device": work.device,
+    }

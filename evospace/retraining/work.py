@@ -1,0 +1,124 @@
+"""What is to be trained on what: networks found and fitted, images loaded."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evospace.data import ImageData, load_data
+from evospace.data.policy import Policy
+from evospace.devices import device_of
+from evospace.errors import DataError, UsageError
+from evospace.networks import FoundNetwork, find_network, find_networks, run_of
+from evospace.ops.kinds import KINDS
+from evospace.ops.user import load_ops
+from evospace.retraining.config import RetrainConfig
+from evospace.retraining.fitting import adapted
+from evospace.runs.network_file import load_network
+from evospace.runs.retrain_directory import Job
+from evospace.runs.run_directory import read_config
+from evospace.space.described import DescribedNetwork
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retraining:
+    """Networks, images and settings, ready to train."""
+
+    config: RetrainConfig
+    root: Path
+    data: ImageData
+    networks: Mapping[int, DescribedNetwork]
+    """By index on the front."""
+    starts: Mapping[int, Path | None]
+    """The checkpoint that each begins with; `None` for weights drawn anew."""
+    data_seed: int
+    device: str
+    contents: Mapping[str, str]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every network with every seed; one seed of all comes before the next."""
+        seeds = range(self.config.seed, self.config.seed + self.config.seeds)
+        return [Job(self.root, index, seed) for seed in seeds for index in self.networks]
+
+
+def prepare(config: RetrainConfig) -> Retraining:
+    """Find the networks and load the images; nothing is trained or written yet."""
+    config = _with_the_runs_settings(config)
+    kinds = load_ops(config.ops)
+    found = _networks(config)
+    first = found[0].described
+    name = config.data or first.data
+    if not name:
+        raise UsageError("--data is missing: the network was never trained; for example --data fashion-mnist")
+    device = device_of(config.device)
+    data = load_data(
+        name,
+        data_dir=Path(config.data_dir) if config.data_dir else None,
+        image_size=config.image_size or first.skeleton.image_size,
+        seed=found[0].data_seed,
+        device=device,
+        workers=config.workers,
+    )
+    if len(data.train) < 2:
+        raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
+    Policy(aa=config.aa, reprob=config.reprob)
+    networks = {f.index: _for_images(f.described, config, data, name) for f in found}
+    hashes = {
+        f"network {i:02d}": hashlib.sha256(json.dumps(d.to_json()).encode()).hexdigest()[:16]
+        for i, d in networks.items()
+    }
+    sources = {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in kinds}
+    return Retraining(
+        config=config,
+        root=Path(config.out) if config.out else _default_root(config, data),
+        data=data,
+        networks=networks,
+        starts={f.index: _start(f, config) for f in found},
+        data_seed=found[0].data_seed,
+        device=device,
+        contents={**data.contents, **sources, **hashes},
+    )
+
+
+def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
+    """Where the data and the user's operations lie, as the run says that holds the network, unless they are given."""
+    run = run_of(config.network) if config.network else None
+    stored = read_config(run.path) if run else {}
+    same = not config.data or config.data == stored.get("data")
+    data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
+    return replace(config, data_dir=data_dir, ops=config.ops or str(stored.get("ops", "")))
+
+
+def _networks(config: RetrainConfig) -> list[FoundNetwork]:
+    if config.network:
+        return find_networks(config.network)
+    if not config.init or config.init == "supernet":
+        raise UsageError("name a network: a published one, FRONT.json#i, a run, network.json or a checkpoint")
+    return [find_network(config.init)]
+
+
+def _start(found: FoundNetwork, config: RetrainConfig) -> Path | None:
+    if config.init != "supernet":
+        return Path(config.init) if config.init else None
+    if found.supernet_weights is None:
+        raise UsageError(f"--init supernet: {found.described.name} is not of a run; name RUN or RUN/front.json#i")
+    return found.supernet_weights
+
+
+def _for_images(described: DescribedNetwork, config: RetrainConfig, data: ImageData, name: str) -> DescribedNetwork:
+    """The network as it is trained; fine-tuned ones keep the normalisation that their weights were trained with."""
+    fitted = adapted(described, config, channels=data.image_channels, size=data.image_size)
+    start = load_network(Path(config.init)).described if config.init not in ("", "supernet") else None
+    if start and start.skeleton.image_channels != data.image_channels:
+        text = f"{start.skeleton.image_channels} image channel(s), {name} has {data.image_channels}"
+        raise DataError(f"--init {config.init}: trained on {text}; convert the images")
+    mean, std = (start.mean, start.std) if start and start.mean else (data.train.mean, data.train.std)
+    return fitted.trained_on(name, data.classes, mean, std)
+
+
+def _default_root(config: RetrainConfig, data: ImageData) -> Path:
+    run = run_of(config.network) if config.network else None
+    return run.path / "retrained" if run else Path(f"runs/retrained-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")

@@ -1,0 +1,98 @@
+"""Settings read from YAML and checked, for any flat dataclass of plain values. No torch here."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from evospace.errors import UsageError, reason, unknown_name
+from evospace.reading import read_yaml
+
+T = TypeVar("T")
+LARGEST = 2**63 - 1
+Ranges = Sequence[tuple[str, float, float]]
+"""Name of a setting, and the smallest and largest value it may have."""
+
+
+def flag(name: str) -> str:
+    """A setting as the command line spells it."""
+    return f"--{name.replace('_', '-')}"
+
+
+def check_settings(settings: Any, ranges: Ranges) -> None:
+    """Raise `UsageError` for a number out of its range, a text that is no choice, or one with a NUL character."""
+    for name, low, high in ranges:
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise UsageError(f"{flag(name)} {value}: allowed are {low} to {high}")
+    for name, hint in get_type_hints(type(settings)).items():
+        if hint is str and "\0" in getattr(settings, name):
+            raise UsageError(f"{flag(name)} {getattr(settings, name)!r}: leave the NUL character out")
+        if get_origin(hint) is Literal and getattr(settings, name) not in get_args(hint):
+            allowed = ", ".join(repr(choice) if not choice else str(choice) for choice in get_args(hint))
+            raise UsageError(f"{flag(name)} {getattr(settings, name)!r}: allowed are {allowed}")
+
+
+def check_out(out: str) -> None:
+    """Raise `UsageError` for a folder's name that is no UTF-8."""
+    if out != out.encode("utf-8", "replace").decode("utf-8"):
+        raise UsageError(f"--out {out}: the name has to be UTF-8; choose another")
+
+
+def load_settings(cls: type[T], path: Path, where: str) -> T:
+    """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types."""
+    try:
+        data = read_yaml(path)
+    except (OSError, ValueError) as error:
+        text = f"{where}: cannot be read as YAML settings ({reason(error)}); write one `name: value` a line"
+        raise UsageError(text) from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: write a mapping of settings, e.g. data: digits")
+    return settings_from(cls, data, where)
+
+
+def settings_from(cls: type[T], data: dict[Any, Any], where: str) -> T:
+    """Settings of plain values; `where` names their source in errors."""
+    hints = get_type_hints(cls)
+    for key, value in data.items():
+        if key not in hints:
+            raise unknown_name(f"setting in {where}", f"{key!s:.80}", hints)
+        _check_type(str(key), value, hints[key], where)
+    values: dict[str, Any] = {k: float(v) if hints[k] is float else v for k, v in data.items()}
+    return cls(**values)
+
+
+def changed_settings(cls: type[Any], old: dict[str, Any], new: dict[str, Any], but: frozenset[str]) -> list[str]:
+    """Lines `key: old -> new` for the settings that differ, those of `but` left out."""
+    keys = [f.name for f in fields(cls) if f.name not in but]
+    return [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in keys if old.get(key) != new[key]]
+
+
+def _check_type(key: str, value: Any, hint: Any, where: str) -> None:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UsageError(f"{where}: {key}: {_short(value)} is not one of {', '.join(get_args(hint))}")
+        return
+    wanted = (int, float) if hint is float else (hint,)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
+        raise UsageError(f"{where}: {key}: {_short(value)} is not {_TYPES[hint]}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UsageError(f"{where}: {key}: the number is too large; allowed are at most {LARGEST}")
+
+
+_TYPES = {
+    str: "text; put it in quotes",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number; write it with a point, e.g. 0.1 or 1.0e-3",
+}
+
+
+def _short(value: Any) -> str:
+    """`value` as Python writes it, cut to a length that fits a line; whole numbers of any size."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a huge number"
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # such a number inside a list
+        return f"a {type(value).__name__}"

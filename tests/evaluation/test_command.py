@@ -1,0 +1,98 @@
+"""`evospace evaluate`: the only command that reads test images."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import evospace.data.splits
+from evospace.cli import main
+from tests.bad_input import picture
+from tests.retraining.runs import FLAGS, front
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setattr("evospace.evaluation.metrics.SECONDS", 0.01)
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks with two seeds each, on digits."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("retrained")
+    path = front(folder / "front.json")
+    assert main(["retrain", str(path), *FLAGS, "--seeds", "2", "--out", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+def test_a_folder_is_tested_whole_and_its_spread_is_told(
+    retrained: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["evaluate", str(retrained)]) == 0
+    out = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in out.splitlines() if line.startswith(" "))
+    assert "(ema): top-1" in out
+    assert "2 seeds" in out
+    entry = json.loads((retrained / "net-01/seed-1/ema-evaluation.json").read_text())
+    assert entry["images"] == 360  # a fifth of digits
+    assert (entry["seed"], entry["weights"], entry["data"], entry["format"]) == (1, "ema", "digits", 1)
+    assert 0 <= entry["top1"] <= entry["top5"] <= 1
+    assert entry["latency_ms"] > 0
+    assert (retrained / "net-01/seed-1/ema-confusion.png").stat().st_size > 1000
+
+
+def test_one_checkpoint_as_json(retrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(retrained / "net-00/seed-0/last.safetensors"), "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["evaluations"]
+    assert entry["checkpoint"].endswith("net-00/seed-0/last.safetensors")
+
+
+def test_retraining_never_touches_the_test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def epoch(self: evospace.data.splits.InMemorySplit, *args: object, **kwargs: object) -> object:
+        assert len(self) != 360, "the test images were read"
+        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    original = evospace.data.splits.InMemorySplit.epoch
+    monkeypatch.setattr(evospace.data.splits.InMemorySplit, "epoch", epoch)
+    path = front(tmp_path / "front.json", members=1)
+    assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 0
+
+
+def test_other_classes_are_named(retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(6):
+            picture(10 * label + i, (8, 8), "L").save(tmp_path / "images" / name / f"{i}.png")
+    checkpoint = str(retrained / "net-00/seed-0/last.safetensors")
+    assert main(["evaluate", checkpoint, "--data", str(tmp_path / "images")]) == 4
+    seen = capsys.readouterr().err
+    assert "10 classes" in seen
+    assert "has 2" in seen
+    assert "'0' and 'cat'" in seen
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["nowhere"], 4, "nowhere"),
+        (["."], 4, "holds no retrained network"),
+        (["nowhere", "--batch-size", "0"], 2, "--batch-size"),
+        (["nowhere", "--device", "tpu"], 2, "--device"),
+    ],
+)
+def test_bad_input_gets_one_line(
+    args: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", *args]) == code
+    seen = capsys.readouterr().err
+    assert said in seen
+    assert len(seen.splitlines()) == 1

@@ -1,0 +1,226 @@
+"""Retraining from the command line: what it writes, how it goes on, what it refuses."""
+
+import json
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from evospace.cli import main
+from evospace.runs.checkpoints import save_checkpoint
+from evospace.runs.network_file import load_network
+from tests.retraining.runs import FLAGS, Moments, front, weights_in
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A retraining of two networks that nothing disturbed, and how many moments it has."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        moments = Moments(patch)
+        path = front(folder / "front.json")
+        assert main(["retrain", str(path), *FLAGS, "--out", str(folder / "out")]) == 0
+    return folder, moments.count
+
+
+def test_every_network_gets_its_weights_a_result_and_a_description(undisturbed: tuple[Path, int]) -> None:
+    folder = undisturbed[0] / "out"
+    assert sorted(weights_in(folder)) == [
+        f"net-{i:02d}/seed-0/{name}.safetensors" for i in (0, 1) for name in ("ema", "last")
+    ]
+    stored = load_network(folder / "net-01/seed-0/ema.safetensors")
+    assert stored.described.name.endswith("front.json#1")
+    assert stored.training["weights"] == "ema"
+    assert stored.training["recipe"]["epochs"] == 2
+    assert len(stored.described.mean) == 1
+    assert stored.build()(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
+    result = json.loads((folder / "net-01/seed-0/result.json").read_text())
+    assert result["epochs"] == 2
+    assert result["macs"] > 0
+    assert not list(folder.rglob("training-*"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_retraining_goes_on_to_the_same_bits(seed: int, undisturbed: tuple[Path, int], tmp_path: Path) -> None:
+    folder, count = undisturbed
+    at = int(np.random.default_rng(seed).integers(count))
+    args = [sys.executable, "-m", "tests.retraining.runs", str(at), str(folder / "front.json"), str(tmp_path / "out")]
+    ended = subprocess.run(args, cwd=ROOT, capture_output=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    again = ["retrain", str(folder / "front.json"), *FLAGS, "--out", str(tmp_path / "out"), "--resume"]
+    assert main(again) == 0
+    assert weights_in(tmp_path / "out") == weights_in(folder / "out")
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    undisturbed: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, count = undisturbed
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        Moments(patch, count // 2, lambda: signal.raise_signal(signal.SIGINT))
+        assert main(["retrain", str(folder / "front.json"), *FLAGS, "--out", str(out)]) == 130
+    assert f"evospace retrain --out {out} --resume" in capsys.readouterr().err
+    assert main(["retrain", "--out", str(out), "--resume"]) == 0  # no other flag is needed
+    assert weights_in(out) == weights_in(folder / "out")
+
+
+def test_several_at_a_time_come_to_the_same_bits(undisturbed: tuple[Path, int], tmp_path: Path) -> None:
+    folder = undisturbed[0]
+    args = [str(folder / "front.json"), *FLAGS, "--out", str(tmp_path / "out"), "--jobs", "2"]
+    command = [sys.executable, "-m", "evospace", "retrain", *args]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert weights_in(tmp_path / "out") == weights_in(folder / "out")
+
+
+def test_a_finished_retraining_exits_at_once_and_takes_more_seeds(
+    undisturbed: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    path = front(tmp_path / "front.json", members=1)
+    assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
+    before = weights_in(out)
+    assert main(["retrain", "--out", str(out), "--resume", "--seeds", "2"]) == 0
+    assert "1 of 2 trainings to do" in capsys.readouterr().out
+    after = weights_in(out)
+    assert before.items() < after.items()
+    assert len(after) == 4
+    assert main(["retrain", "--out", str(out), "--resume"]) == 0
+    assert "0 of 1 trainings to do" in capsys.readouterr().out
+
+
+def test_other_settings_and_other_networks_are_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = front(tmp_path / "front.json", members=1), tmp_path / "out"
+    assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
+    assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert main(["retrain", str(path), *FLAGS, "--lr", "0.2", "--out", str(out), "--resume"]) == 2
+    assert "lr: 0.05 -> 0.2" in capsys.readouterr().err
+    front(path, members=2)
+    assert main(["retrain", "--out", str(out), "--resume"]) == 4
+    assert "network 01: absent -> " in capsys.readouterr().err
+
+
+def test_fine_tuning_takes_all_weights_but_a_head_of_other_classes(
+    undisturbed: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = undisturbed[0] / "out/net-00/seed-0/last.safetensors"
+    images = tmp_path / "images"
+    from tests.bad_input import picture
+
+    for label, name in enumerate(("cat", "dog", "owl")):
+        (images / name).mkdir(parents=True)
+        for i in range(6):
+            picture(10 * label + i, (8, 8), "L").save(images / name / f"{i}.png")
+    args = ["retrain", "--init", str(checkpoint), "--data", str(images), "--epochs", "1", "--lr", "1e-7"]
+    assert main([*args, "--out", str(tmp_path / "out"), "--batch-size", "4"]) == 0
+    tuned = load_network(tmp_path / "out/net-00/seed-0/last.safetensors")
+    source = load_network(checkpoint)
+    assert tuned.described.class_names == ("cat", "dog", "owl")
+    assert tuned.described.mean == source.described.mean  # what the weights are used to
+    assert tuned.weights["head.4.weight"].shape[0] == 3
+    for key, value in source.weights.items():
+        if not key.startswith("head.4") and "running" not in key and value.is_floating_point():
+            torch.testing.assert_close(tuned.weights[key], value, atol=1e-4, rtol=1e-4)
+
+
+def test_the_weights_of_another_network_are_refused(
+    undisturbed: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = undisturbed[0] / "out/net-00/seed-0/last.safetensors"
+    member = f"{undisturbed[0] / 'front.json'}#1"
+    assert main(["retrain", member, "--init", str(checkpoint), *FLAGS, "--out", str(tmp_path / "out")]) == 4
+    assert re.search(r"weights of another network: blocks\.0.* is (missing|foreign)", capsys.readouterr().err)
+
+
+class Canary:
+    """Leaves a file where a pickle is executed."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch canary",)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "retrain", "show"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pickle", "not a checkpoint"),
+        ("torch", "not a checkpoint"),
+        ("empty", "not a checkpoint"),
+        ("truncated", "damaged"),
+        ("flipped", "damaged"),
+        ("supernet", "not of a retrained network"),
+        ("missing", "missing.safetensors"),
+    ],
+)
+def test_a_foreign_checkpoint_is_named_and_nothing_is_executed(
+    command: str,
+    name: str,
+    said: str,
+    undisturbed: tuple[Path, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(f"{name}.safetensors")
+    sound = (undisturbed[0] / "out/net-00/seed-0/last.safetensors").read_bytes()
+    if name == "pickle":
+        path.write_bytes(pickle.dumps(Canary()))
+    elif name == "torch":
+        torch.save({"weights": torch.zeros(2)}, path)
+    elif name == "supernet":
+        save_checkpoint(path, {"stem": torch.zeros(2)}, {"round": 1})
+    elif name != "missing":
+        flipped = sound[:-9] + bytes([sound[-9] ^ 1]) + sound[-8:]
+        path.write_bytes({"empty": b"", "truncated": sound[:-1000], "flipped": flipped}[name])
+    args = {"retrain": ["--data", "digits", "--out", "out"], "evaluate": ["--data", "digits"], "show": []}[command]
+    assert main([command, str(path), *args]) in (2, 4)
+    seen = capsys.readouterr().err
+    assert len(seen.splitlines()) == 1
+    assert said in seen
+    assert not Path("canary").exists()
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["nsenet", "--epochs", "1"], 2, "--data is missing"),
+        (["--data", "digits"], 2, "name a network"),
+        (["nosuch", "--data", "digits"], 2, "neither a published network"),
+        (["nsenet", "--data", "digits", "--init", "supernet"], 2, "not of a run"),
+        (["nsenet", "--data", "digits", "--aa", "auto"], 2, "--aa"),
+        (["nsenet", "--data", "digits", "--lr", "nan"], 2, "--lr"),
+        (["nsenet", "--data", "digits", "--fit-budget", "latency=3ms"], 2, "--fit-budget"),
+        (["nsenet", "--data", "digits", "--fit-budget", "macs=1M", "--width", "2"], 2, "not both"),
+        (["nsenet", "--data", "digits", "--image-size", "32", "--fit-budget", "macs=1"], 3, "costs"),
+        (["nsenet", "--data", "digits", "--recipe", "small-image"], 2, "did you mean small-images"),
+        (["nsenet", "--data", "nowhere"], 2, "no data set"),
+    ],
+)
+def test_bad_settings_get_one_line(
+    args: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["retrain", *args, "--out", str(tmp_path / "out")]) == code
+    seen = capsys.readouterr().err
+    assert said in seen
+    assert len(seen.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

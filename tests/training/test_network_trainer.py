@@ -1,0 +1,157 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from evospace.data.splits import Augmentation, InMemorySplit
+from evospace.errors import CollapseError, DataError, EvospaceError
+from evospace.space.architecture import Architecture
+from evospace.space.skeleton import make_skeleton
+from evospace.supernet.network import Block, Network, initialise
+from evospace.training.network_trainer import NetworkState, NetworkTrainer, averaged, drop_paths
+from evospace.training.recipe import Recipe
+
+EVERYTHING = Recipe(
+    epochs=3,
+    batch_size=8,
+    opt="adamw",
+    lr=0.01,
+    aa="trivial",
+    reprob=0.3,
+    mixup=0.4,
+    cutmix=1.0,
+    model_ema=True,
+    drop_path=0.4,
+    clip_grad=1.0,
+    amp=True,
+)
+
+
+def small_network() -> Network:
+    skeleton = make_skeleton(None, image_size=8, image_channels=1)
+    network = Network(skeleton, Architecture.of([["mbconv_k3_e1"]] * len(skeleton.blocks())), 4)
+    initialise(network, torch.Generator().manual_seed(0))
+    return network
+
+
+def images(count: int = 24) -> InMemorySplit:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (count, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    crop = Augmentation(pad=1, flip=False)
+    return InMemorySplit(pixels, torch.arange(count) % 4, mean=(0.5,), std=(0.3,), augmentation=crop)
+
+
+def trainer(recipe: Recipe, **hooks: Any) -> NetworkTrainer:
+    return NetworkTrainer(recipe=recipe, make=small_network, train=images(), classes=4, seed=5, **hooks)
+
+
+def same(first: NetworkState, second: NetworkState) -> bool:
+    (a, meta), (b, other) = first.copy(), second.copy()
+    return meta == other and a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+class EndedError(EvospaceError):
+    """Stands for any way in which a training ends between two steps."""
+
+
+@pytest.mark.parametrize("recipe", [Recipe(epochs=3, batch_size=8), EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("at", [1, 3, 4, 8])
+def test_a_training_ended_after_any_step_goes_on_to_the_same_bits(recipe: Recipe, at: int) -> None:
+    whole = trainer(recipe).run(trainer(recipe).start())
+    stored: list[Any] = []
+
+    def end(state: NetworkState) -> None:
+        position = state.position
+        if position.epoch * 3 + position.step == at:
+            tensors, meta = state.copy()
+            stored.append(({key: value.clone() for key, value in tensors.items()}, meta))
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        trainer(recipe, on_step=end).run(trainer(recipe).start())
+    fresh = trainer(recipe).start()
+    fresh.restore(*stored[0])
+    assert same(trainer(recipe).run(fresh), whole)
+
+
+def test_another_seed_gives_another_training() -> None:
+    first = trainer(Recipe(epochs=1, batch_size=8))
+    other = replace(first, seed=6)
+    assert not same(first.run(first.start()), other.run(other.start()))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused() -> None:
+    stored = trainer(EVERYTHING).start().copy()
+    with pytest.raises(DataError, match="another network or recipe"):
+        trainer(Recipe()).start().restore(*stored)
+
+
+def test_the_average_follows_its_formula() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    average = averaged(network, decay=0.3)
+    values, expected = [1.0, 4.0, -2.0, 0.5, 7.0], 0.0
+    for n, value in enumerate(values):
+        nn.init.constant_(network.weight, value)
+        average.update_parameters(network)
+        decay = min(0.3, (1 + n) / (10 + n))
+        expected = value if n == 0 else decay * expected + (1 - decay) * value
+    assert float(average.module(torch.ones(1)).detach()) == pytest.approx(expected)
+
+
+def test_drop_path_drops_whole_images_late_more_than_early_and_nothing_in_evaluation() -> None:
+    network = small_network()
+    plain = small_network()
+    drop_paths(network, 0.9)
+    batch = torch.rand(16, 1, 8, 8)
+    torch.testing.assert_close(network.eval()(batch), plain.eval()(batch))
+    torch.manual_seed(0)
+    seen: list[list[float]] = []
+    for block in network.blocks:
+        assert isinstance(block, Block)
+        if block.keeps_shape:
+            (op,) = block.ops.values()
+            op.register_forward_hook(
+                lambda _, __, output: seen.append([float(image.abs().max() == 0) for image in output])
+            )
+    network.train()(batch)
+    dropped = [sum(block) for block in seen]
+    assert dropped[-1] > dropped[0]
+    assert dropped[-1] >= 10
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_advice() -> None:
+    hot = trainer(Recipe(epochs=2, batch_size=8, lr=1e30, warmup_epochs=0))
+    with pytest.raises(CollapseError, match="not finite; try a smaller --lr"):
+        hot.run(hot.start())
+
+
+def test_clipping_bounds_the_step() -> None:
+    def moved(clip: float) -> float:
+        recipe = Recipe(epochs=1, batch_size=24, clip_grad=clip, weight_decay=0.0, momentum=0.0, warmup_epochs=0)
+        work = trainer(recipe)
+        state = work.start()
+        before = [p.detach().clone() for p in state.network.parameters()]
+        work.run(state)
+        after = [p.detach() for p in state.network.parameters()]
+        return math.sqrt(sum(float((a - b).pow(2).sum()) for a, b in zip(after, before, strict=True)))
+
+    assert moved(0.01) == pytest.approx(0.1 * 0.01, rel=1e-3)
+    assert moved(0.0) > 0.01
+
+
+def test_no_decay_on_norms_and_biases_with_either_optimiser() -> None:
+    for opt in ("sgd", "adamw"):
+        state = trainer(Recipe(opt=opt, weight_decay=0.5)).start()
+        for group in state.optimiser.param_groups:
+            assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] == 0.5}
+
+
+def test_the_position_tells_the_last_epoch() -> None:
+    work = trainer(Recipe(epochs=2, batch_size=8))
+    position = work.run(work.start()).position
+    assert (position.epoch, position.step, position.seen) == (2, 0, 0)
+    assert 0 < position.last_loss < 10
+    assert 0 <= position.last_accuracy <= 1
