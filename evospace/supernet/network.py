@@ -35,7 +35,7 @@ def make_head(skeleton: Skeleton, classes: int) -> nn.Sequential:
     )
 
 
-def mean_of(outputs: Sequence[Tensor]) -> Tensor:
+def mean_of(outputs: list[Tensor]) -> Tensor:
     """Plain mean of equally shaped tensors (one tensor is returned as it is)."""
     total = outputs[0]
     for output in outputs[1:]:
@@ -79,11 +79,51 @@ class Network(nn.Module):
             )
         )
         self.head = make_head(skeleton, classes)
+        self.feature_info = pyramid_levels(skeleton)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
-        logits: Tensor = self.head(self.blocks(self.stem(images)))
+        logits: Tensor = self.head(self.forward_features(images))
         return logits
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """What enters the head: ``N x C x S x S`` to the output of the last block."""
+        features: Tensor = self.blocks(self.stem(images))
+        return features
+
+    def forward_pyramid(self, images: Tensor) -> list[Tensor]:
+        """Feature maps for detectors and segmenters, finest first, one for each entry of `feature_info`.
+
+        A map is ``N x channels x S/reduction x S/reduction``, rounded up at each halving.
+        """
+        wanted = [level["module"] for level in self.feature_info]
+        features = self.stem(images)
+        maps = [features] if "stem" in wanted else []
+        for i, block in enumerate(self.blocks):
+            features = block(features)
+            if f"blocks.{i}" in wanted:
+                maps.append(features)
+        return maps
+
+
+def pyramid_levels(skeleton: Skeleton) -> list[dict[str, str | int]]:
+    """The last output before each halving of the resolution, and the last of all.
+
+    Each as `module` (`stem` or `blocks.i`), `channels` and `reduction` (image pixels per feature pixel).
+    """
+    levels: list[dict[str, str | int]] = []
+    level: dict[str, str | int] = {
+        "module": "stem",
+        "channels": skeleton.stem_channels,
+        "reduction": skeleton.stem_stride,
+    }
+    reduction = skeleton.stem_stride
+    for i, shape in enumerate(skeleton.blocks()):
+        if shape.stride > 1:
+            levels.append(level)
+        reduction *= shape.stride
+        level = {"module": f"blocks.{i}", "channels": shape.out_channels, "reduction": reduction}
+    return [*levels, level]
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

@@ -32,7 +32,7 @@ class PooledAttention(nn.Module):
         regions = functional.adaptive_avg_pool2d(images, (min(height, self.grid), min(width, self.grid)))
         keys, values = self.key_value(regions).chunk(2, dim=1)
         seen = functional.scaled_dot_product_attention(_heads(self.query(images)), _heads(keys), _heads(values))
-        mixed: Tensor = self.project(seen.transpose(2, 3).reshape(len(images), -1, height, width))
+        mixed: Tensor = self.project(seen.transpose(2, 3).reshape(images.shape[0], -1, height, width))
         return mixed
 
     def extra_repr(self) -> str:
@@ -42,7 +42,7 @@ class PooledAttention(nn.Module):
 
 def _heads(images: Tensor) -> Tensor:
     """``N x C x H x W -> N x C/8 x HW x 8``."""
-    return images.reshape(len(images), -1, HEAD, images.shape[2] * images.shape[3]).transpose(2, 3)
+    return images.reshape(images.shape[0], -1, HEAD, images.shape[2] * images.shape[3]).transpose(2, 3)
 
 
 @modern

@@ -37,7 +37,7 @@ class ChannelShuffle(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """``N x C x H x W`` to the same: channels 0, C/2, 1, C/2 + 1, ..."""
-        halves = images.reshape(len(images), 2, -1, *images.shape[2:])
+        halves = images.reshape(images.shape[0], 2, -1, *images.shape[2:])
         return halves.transpose(1, 2).flatten(1, 2)
 
 

@@ -41,7 +41,7 @@ class Involution(nn.Module):
         row, column = divmod(offset, self.kernel)
         height, width = images.shape[2:]
         window = padded[:, :, row : row + height : self.stride, column : column + width : self.stride]
-        return window.reshape(len(window), self.groups, GROUP, *window.shape[2:])
+        return window.reshape(window.shape[0], self.groups, GROUP, *window.shape[2:])
 
 
 @modern
