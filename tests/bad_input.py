@@ -17,14 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from evospace.cli import main
 from evospace.estimation.evaluation import Evaluation
 from evospace.ops.pools import pool_names
+from evospace.runs.checkpoints import save_checkpoint
 from evospace.runs.front import Front
+from evospace.runs.network_file import TrainedNetwork, save_network
 from evospace.space.architecture import Architecture
+from evospace.space.described import DescribedNetwork
 from evospace.space.skeleton import make_skeleton
+from evospace.supernet.network import Network
 from tests.profiling.tables import digits_table
 
 SEARCH = "search --data images --budget macs=1M --out run"
@@ -321,12 +326,69 @@ BUDGETS = [
     Case("a batch of zero", NOTHING, "profile --out t.json --batch 0", 2),
     Case("neither a table to write nor one to verify", NOTHING, "profile", 2),
 ]
+
+
+def checkpoint(change: Callable[[bytes], bytes] = lambda sound: sound, classes: int = 10) -> Make:
+    """A checkpoint of a small network, its bytes changed."""
+
+    def make() -> None:
+        skeleton = make_skeleton(None, image_size=8, image_channels=1)
+        architecture = Architecture.of([["mbconv_k3_e1"]] * len(skeleton.blocks()))
+        names = tuple(map(str, range(classes)))
+        described = DescribedNetwork(
+            name="small", skeleton=skeleton, architecture=architecture, class_names=names, data="digits"
+        ).trained_on("digits", names, (0.5,), (0.3,))
+        network = Network(skeleton, architecture, classes)
+        path = Path("net.safetensors")
+        save_network(path, TrainedNetwork(described=described, weights=network.state_dict()))
+        path.write_bytes(change(path.read_bytes()))
+
+    return make
+
+
+def torch_pickle() -> None:
+    """A file of `torch.save` that runs a command where it is unpickled."""
+    torch.save(Canary(), "net.safetensors")
+
+
+def supernet() -> None:
+    """A checkpoint of a search, which holds no network's description."""
+    save_checkpoint(Path("net.safetensors"), {"stem": torch.zeros(2)}, {"round": 1})
+
+
+def another_network() -> None:
+    """A sound checkpoint, and a front of other networks."""
+    checkpoint()()
+    front({"front": [sound_front()["front"][0] | {"architecture": [["mbconv_k5_e1"]] * BLOCKS}]})()
+
+
+EVALUATE = "evaluate net.safetensors"
+TUNE = "retrain --init net.safetensors --data digits --epochs 1 --out run"
+CHECKPOINTS = [
+    Case("no checkpoint", NOTHING, EVALUATE, 4),
+    Case("an empty checkpoint", checkpoint(lambda sound: b""), EVALUATE, 4),
+    Case("a truncated checkpoint", checkpoint(lambda sound: sound[:-500]), EVALUATE, 4),
+    Case("a checkpoint with one bit flipped", checkpoint(lambda s: s[:-9] + bytes([s[-9] ^ 1]) + s[-8:]), EVALUATE, 4),
+    Case("a pickle named .safetensors", checkpoint(lambda sound: pickle.dumps(Canary())), EVALUATE, 4),
+    Case("a malicious file of torch.save", torch_pickle, EVALUATE, 4),
+    Case("such a file to fine-tune", torch_pickle, TUNE, 4),
+    Case("a supernet's checkpoint", supernet, EVALUATE, 4),
+    Case("a folder without a retraining", lambda: Path("net.safetensors").mkdir(), EVALUATE, 4),
+    Case("a checkpoint for another number of classes", checkpoint(classes=7), EVALUATE, 4),
+    Case("the weights of another network", another_network, f"retrain front.json {TUNE.removeprefix('retrain ')}", 4),
+    Case("supernet weights without a run", front({}), "retrain front.json --init supernet --out run", 2),
+    Case("a recipe that is unknown", NOTHING, "retrain nsenet --recipe imagnet --data digits --out run", 2),
+    Case("a budget that no width meets", NOTHING, "retrain nsenet --data digits --fit-budget macs=1 --out run", 3),
+    Case("a network that is unknown", NOTHING, "retrain nsenet-28 --data digits --out run", 2),
+    Case("an augmentation that is unknown", NOTHING, "retrain nsenet --data digits --aa auto --out run", 2),
+]
 GROUPS = {
     "Images": IMAGES,
     "Folders": FOLDERS,
     "Settings and flags": SETTINGS,
     "`evospace show`": FRONTS,
     "Budgets and latency tables": BUDGETS,
+    "Retraining and checkpoints": CHECKPOINTS,
 }
 
 

@@ -26,7 +26,9 @@ def test_bad_input_gets_one_line_and_its_exit_code(case: Case, tmp_path: Path, m
     assert not Path("canary").exists()
     assert not Path("run").exists()
     outcome.out.encode()
-    own_words = re.split(r"\(|: image file", outcome.seen)[0]  # what follows is Pillow's, PyYAML's or Python's
+    own_words = re.split(r"\(|: image file|; known: ", outcome.seen)[
+        0
+    ]  # then Pillow, PyYAML, Python, or what is loaded
     assert documented(case).startswith(f"| {cell(case.given)} | `{cell(own_words)}")
     assert documented(case).endswith(f" | {case.code} |")
 

@@ -7,7 +7,7 @@ import torch
 
 from evospace.devices import rng_devices
 from evospace.retraining.config import NOT_PART_OF_THE_RESULT, RetrainConfig
-from evospace.retraining.job import Say, train_job
+from evospace.retraining.job import Say, first_weights, train_job
 from evospace.retraining.processes import run_in_processes
 from evospace.retraining.work import prepare
 from evospace.runs.network_file import save_description
@@ -25,6 +25,8 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
     work = prepare(config)
     old = read_config(work.root) if (work.root / "config.yaml").exists() else {}
     changed = changed_settings(RetrainConfig, old, config.to_dict(), NOT_PART_OF_THE_RESULT) if config.resume else None
+    for index in work.networks:
+        first_weights(work, Job(work.root, index, config.seed))  # what does not fit is told before a folder is made
     open_retraining(work.root, config.to_dict(), changed, work.contents)
     left = [job for job in work.jobs if job.result() is None]
     say(f"{len(work.networks)} network(s), {config.seeds} seed(s): {len(left)} of {len(work.jobs)} trainings to do")

@@ -64,6 +64,8 @@ def load_network(path: Path) -> TrainedNetwork:
     """
     if path.is_dir():
         raise DataError(f"{path}: a folder, not a checkpoint; name a .safetensors file in it")
+    if not path.exists():
+        raise DataError(f"{path}: there is no such checkpoint; name one that `retrain` wrote, or its folder")
     weights, meta = load_checkpoint(path)
     if not isinstance(meta.get("network"), dict) or not isinstance(meta.get("training"), dict):
         raise DataError(f"{path}: a checkpoint of EvoSpace, but not of a retrained network; give one of `retrain`")
