@@ -154,6 +154,28 @@ def _evaluate(args: Sequence[str]) -> int:
     return 0
 
 
+def _export(args: Sequence[str]) -> int:
+    from evospace.deploy.settings import ExportSettings
+
+    parsed = tyro.cli(ExportSettings, args=args, prog="evospace export")
+    parsed.check_required()
+    from evospace.export import export
+
+    lines, found = export(parsed)
+    print(json.dumps(found) if parsed.json else "\n".join(map(printable, lines)))
+    return 0
+
+
+def _report(args: Sequence[str]) -> int:
+    from evospace.report.settings import ReportArgs
+
+    parsed = tyro.cli(ReportArgs, args=args, prog="evospace report")
+    from evospace.report.page import write_report
+
+    print(f"wrote {printable(write_report(Path(parsed.run), Path(parsed.out) if parsed.out else None))}")
+    return 0
+
+
 def _stored_config(args: Sequence[str]) -> Path | None:
     """The settings of the run that `--resume` goes on with, so that they need not be given again."""
     outs = [value for flag, value in pairwise(args) if flag == "--out"]
@@ -328,5 +350,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "profile": _profile,
     "retrain": _retrain,
     "evaluate": _evaluate,
+    "export": _export,
+    "report": _report,
     "pools": _pools,
 }

@@ -1,0 +1,1 @@
+"""Networks that leave EvoSpace: plain PyTorch, ONNX or timm."""

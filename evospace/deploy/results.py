@@ -1,0 +1,50 @@
+"""Test results that lie beside a checkpoint, and those of the same network trained with other seeds."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evospace.errors import DataError, reason
+from evospace.reading import read_json
+
+LARGEST = 1 << 22
+NUMBERS = ("top1", "top5", "loss", "calibration_error")
+
+
+def evaluations_of(checkpoint: Path) -> list[dict[str, Any]]:
+    """`NAME-evaluation.json` beside `NAME.safetensors`, then the same of its sibling folders `seed-*`.
+
+    Only those of the same data and kind of weights count. Raises `DataError` for a file that is damaged.
+    """
+    name = f"{checkpoint.stem}-evaluation.json"
+    own = checkpoint.parent / name
+    others: list[Path] = []
+    if checkpoint.parent.name.startswith("seed-"):
+        others = sorted(checkpoint.absolute().parent.parent.glob(f"seed-*/{name}"))
+    paths = [own, *(path for path in others if path != own.absolute())]
+    found = [_read(path) for path in paths if path.is_file()]
+    return [result for result in found if all(result.get(k) == found[0].get(k) for k in ("data", "weights"))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        result = read_json(path, LARGEST)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as an evaluation ({reason(error)})") from error
+    if not isinstance(result, dict) or not all(_is_number(result.get(key, 0.0)) for key in NUMBERS):
+        raise DataError(f"{path}: not an evaluation; give one that `evaluate` wrote, or take it away")
+    return result
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and math.isfinite(value))
+
+
+def spread(evaluations: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float, int] | None:
+    """Mean, sample standard deviation (0 for one) and number of a result over the seeds; `None` without any."""
+    values = [float(result[key]) for result in evaluations if result.get(key) is not None]
+    if not values:
+        return None
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values)

@@ -1,0 +1,105 @@
+"""What is exported: a network with weights, and all that its config and its card tell."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from torch import nn
+
+from evospace.cost.count import count_module
+from evospace.deploy.folder import MARK
+from evospace.space.described import DescribedNetwork
+from evospace.supernet.network import pyramid_levels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A network in eval mode, and where it comes from."""
+
+    described: DescribedNetwork
+    network: nn.Module
+    trained: bool
+    """Whether the weights are trained ones; fresh ones are random."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Recipe, seed, epochs, ...: plain JSON values."""
+    evaluations: Sequence[Mapping[str, Any]] = ()
+    """Test results, of this checkpoint first, then of the same network trained with other seeds."""
+    search: Mapping[str, Any] = field(default_factory=dict)
+    """The settings of the search that found it, where they are known."""
+    license: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """What all exports of one network tell of it."""
+
+    subject: Subject
+    network: nn.Module
+    """As it is written: branches merged, BatchNorm folded where that was wanted."""
+    folded: bool
+    costs: Mapping[str, int]
+    checks: Mapping[str, Any]
+    """Differences of logits, by what was compared."""
+
+
+def costs_of(network: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
+    """MACs and parameters of a network as it is written."""
+    return count_module(copy.deepcopy(network).to("meta"), (1, *input_shape))
+
+
+def blocks_in_words(described: DescribedNetwork) -> list[str]:
+    """A line per block: shapes, and the operations whose mean it is."""
+    lines = []
+    for shape, names in zip(described.skeleton.blocks(), described.architecture.blocks, strict=True):
+        size, out = shape.resolution, shape.out_resolution
+        terms = [*names, *(["the input"] if shape.keeps_shape else [])]
+        mean = f"mean of {' and '.join(terms)}" if len(terms) > 1 else terms[0]
+        lines.append(f"{shape.in_channels} x {size} x {size} -> {shape.out_channels} x {out} x {out}: {mean}")
+    return lines
+
+
+def config_of(shipped: Shipped, to: str) -> dict[str, Any]:
+    """The content of `config.json`: all of it plain data, none of it needed to run the network."""
+    subject, described = shipped.subject, shipped.subject.described
+    skeleton = described.skeleton
+    return {
+        "format": MARK,
+        "version": 1,
+        "to": to,
+        "name": described.name,
+        "class_names": list(described.class_names),
+        "input_size": list(described.input_shape),
+        "channels": skeleton.image_channels,
+        "mean": list(described.mean),
+        "std": list(described.std),
+        "macs": shipped.costs["macs"],
+        "params": shipped.costs["params"],
+        "architecture_in_words": {
+            "stem": f"3x3 convolution, {skeleton.stem_channels} channels, stride {skeleton.stem_stride}",
+            "blocks": blocks_in_words(described),
+            "head": f"1x1 convolution, {skeleton.head_channels} channels, global mean, {described.classes} classes",
+        },
+        "feature_info": pyramid_levels(skeleton),
+        "trained": subject.trained,
+        "folded_bn": shipped.folded,
+        "checks": dict(shipped.checks),
+        "license": subject.license,
+        "provenance": {
+            "evospace": _version("evospace"),
+            "torch": _version("torch"),
+            "data": described.data,
+            "training": dict(subject.training),
+            "evaluations": [dict(result) for result in subject.evaluations],
+            "search": dict(subject.search),
+            "network": described.to_json(),
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

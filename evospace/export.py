@@ -1,0 +1,149 @@
+"""`evospace export`: a network with its weights as PyTorch code, as ONNX, or for timm."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evospace.deploy.card import card
+from evospace.deploy.folder import check_target, new_folder
+from evospace.deploy.onnx_file import require_onnx, write_onnx
+from evospace.deploy.prepare import Difference, Prepared, logits_of, prepare, probe_images
+from evospace.deploy.results import evaluations_of
+from evospace.deploy.settings import ExportSettings
+from evospace.deploy.subject import Shipped, Subject, config_of, costs_of
+from evospace.deploy.timm_folder import require_timm, timm_config, write_timm
+from evospace.deploy.torch_folder import write_torch
+from evospace.errors import DataError, UsageError, reason
+from evospace.networks import FoundNetwork, find_network, find_run
+from evospace.ops.user import load_ops
+from evospace.reading import read_yaml
+from evospace.runs.files import write_json, write_text
+from evospace.runs.network_file import load_network
+from evospace.seeding import derive
+from evospace.supernet.network import Network, initialise
+
+Write = Callable[[Path, Shipped, Tensor, Tensor], dict[str, Difference]]
+LARGEST = 2_000_000_000
+"""Parameters of a network that fresh weights are made for."""
+WRITERS: dict[str, Write] = {"torch": write_torch, "onnx": write_onnx, "timm": write_timm}
+
+
+def export(settings: ExportSettings) -> tuple[list[str], dict[str, Any]]:
+    """Write the folder `settings.out`; returns lines for a reader and an object for programs.
+
+    What is written is loaded again and compared with the source network before the folder appears.
+
+    Raises:
+        UsageError: a flag, a missing package, or an operation that cannot be written in this form.
+        DataError: the network's file cannot be read or does not fit.
+        DiskError: the folder cannot be written.
+    """
+    settings.check_required()
+    {"torch": lambda: None, "onnx": require_onnx, "timm": require_timm}[settings.to]()
+    load_ops(settings.ops)
+    out = Path(settings.out)
+    check_target(out)
+    subject = _subject(settings)
+    images = probe_images(subject.described.input_shape)
+    try:
+        prepared = prepare(subject.network, images, fold_bn=settings.fold_bn)
+    except RuntimeError as error:  # a user's operation
+        raise UsageError(f"{settings.network}: the network does not run ({reason(error):.200})") from error
+    found = _preparation(prepared)
+    shipped = Shipped(
+        subject=subject,
+        network=prepared.network,
+        folded=settings.fold_bn,
+        costs=costs_of(prepared.network, subject.described.input_shape),
+        checks={},
+    )
+    with new_folder(out) as folder:
+        found |= WRITERS[settings.to](folder, shipped, images, logits_of(subject.network, images))
+        shipped = replace(shipped, checks={what: apart.to_json() for what, apart in found.items()})
+        more = timm_config(shipped) if settings.to == "timm" else {}
+        write_json(folder / "config.json", config_of(shipped, settings.to) | more)
+        write_text(folder / "README.md", card(shipped, settings.to))
+        files = sorted(path.name for path in folder.iterdir())
+    return _lines(settings, shipped, found, files), _result(settings, shipped, files)
+
+
+def _subject(settings: ExportSettings) -> Subject:
+    found = find_network(settings.network)
+    if found.checkpoint is None:
+        return Subject(
+            described=found.described,
+            network=_fresh(found, settings),
+            trained=False,
+            search=_search_of(settings.network),
+            license=settings.license,
+        )
+    stored = load_network(found.checkpoint)
+    search = stored.training.get("search")
+    return Subject(
+        described=stored.described,
+        network=stored.build(),
+        trained=True,
+        training={key: value for key, value in stored.training.items() if key != "search"},
+        evaluations=evaluations_of(found.checkpoint),
+        search=search if isinstance(search, dict) else {},
+        license=settings.license,
+    )
+
+
+def _fresh(found: FoundNetwork, settings: ExportSettings) -> Network:
+    described = found.described
+    try:
+        with torch.device("meta"):
+            planned = Network(described.skeleton, described.architecture, described.classes)
+        if sum(parameter.numel() for parameter in planned.parameters()) > LARGEST:
+            raise DataError(f"{settings.network}: a network of more than {LARGEST:,} parameters")
+        network = Network(described.skeleton, described.architecture, described.classes)
+    except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:  # sizes past 2^63
+        raise DataError(f"{settings.network}: its sizes make no network ({reason(error):.200})") from error
+    initialise(network, torch.Generator().manual_seed(derive(settings.seed, "export-weights")))
+    return network.eval()
+
+
+def _search_of(name: str) -> dict[str, Any]:
+    """The settings of the run that a name belongs to; none where there is none."""
+    run = find_run(name.rpartition("#")[0] or name)
+    if run is None:
+        return {}
+    try:
+        settings = read_yaml(run.path / "config.yaml")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{run.path / 'config.yaml'}: cannot be read ({reason(error)})") from error
+    return settings if isinstance(settings, dict) else {}
+
+
+def _preparation(prepared: Prepared) -> dict[str, Difference]:
+    found = {"merging parallel branches": prepared.merged, "folding BatchNorm": prepared.folded}
+    return {what: apart for what, apart in found.items() if apart is not None}
+
+
+def _lines(settings: ExportSettings, shipped: Shipped, found: dict[str, Difference], files: list[str]) -> list[str]:
+    weights = "trained weights" if shipped.subject.trained else "FRESH WEIGHTS (random, not trained)"
+    size = " x ".join(map(str, shipped.subject.described.input_shape))
+    return [
+        f"{settings.network}: {weights}, images {size}, {shipped.costs['macs']:,} MACs,"
+        f" {shipped.costs['params']:,} parameters",
+        *(f"{what}: logits differ by {apart}" for what, apart in found.items()),
+        f"written to {settings.out}: {', '.join(files)}",
+    ]
+
+
+def _result(settings: ExportSettings, shipped: Shipped, files: list[str]) -> dict[str, Any]:
+    return {
+        "network": settings.network,
+        "to": settings.to,
+        "out": settings.out,
+        "files": files,
+        "trained": shipped.subject.trained,
+        "macs": shipped.costs["macs"],
+        "params": shipped.costs["params"],
+        "checks": dict(shipped.checks),
+    }

@@ -1,0 +1,127 @@
+"""Everything that a run directory holds for its page. Only read, never run: no operation of a user is imported."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evospace.cost.budget import Budget, parse_budget
+from evospace.errors import DataError
+from evospace.estimation.evaluation import Evaluation
+from evospace.reading import read_json, read_text
+from evospace.report.page.retrained import Retrained, read_retrained
+from evospace.report.page.traces import Curve, read_curves
+from evospace.runs.front import LARGEST
+from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.strategies.ledger import LedgerRow
+from evospace.strategies.space_evolution import EvolutionState
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What the page tells."""
+
+    name: str
+    config: Mapping[str, Any]
+    budget: Budget
+    limits: Mapping[str, int]
+    states: tuple[EvolutionState, ...]
+    """After each finished round; at least one."""
+    summaries: tuple[dict[str, Any], ...]
+    ledger: tuple[LedgerRow, ...]
+    plan: dict[str, Any] | None
+    environment: dict[str, Any]
+    published: dict[str, Any]
+    """`front.json` where it is there and is that of the last round; empty otherwise."""
+    measured: tuple[float | None, ...] = ()
+    """Milliseconds of each network of the front measured end to end; empty where they were not."""
+    curves: Mapping[str, Curve]
+    retrained: tuple[Retrained, ...]
+    extended_from: str = ""
+    notes: tuple[str, ...] = ()
+    """What could not be read, and was passed over."""
+
+    @property
+    def front(self) -> tuple[Evaluation, ...]:
+        """The last round's."""
+        return self.states[-1].front
+
+    @property
+    def rounds(self) -> int:
+        """So many were wanted."""
+        return min(int(self.config.get("max_rounds") or self.states[-1].rounds), self.states[-1].rounds)
+
+
+def gather(path: Path) -> RunFacts:
+    """Read a run directory.
+
+    Raises `UsageError` where `path` holds no run, and `DataError` where its database is damaged or holds no round yet.
+    What is only told beside it (pictures of training, retrained networks) is noted and passed over where damaged.
+    """
+    config = read_config(path)
+    run = RunDirectory(path)
+    run.database.check()
+    states = tuple(run.database.states())
+    if not states:
+        raise DataError(f"{path}: no round is finished yet, so there is nothing to report; go on with --resume first")
+    notes: list[str] = []
+    published = _published(run, states[-1].front, notes)
+    budget, limits = parse_budget(str(config.get("budget", "")))
+    if any(getattr(e, budget.metric) is None for state in states for e in state.front):
+        raise DataError(f"{path}: config.yaml gives the budget {budget}, but its networks have no {budget.metric}")
+    return RunFacts(
+        name=path.resolve().name,
+        config=config,
+        budget=budget,
+        limits=limits,
+        states=states,
+        summaries=tuple(run.database.summaries()),
+        ledger=tuple(run.database.ledger()),
+        plan=run.plan(),
+        environment=_environment(path, notes),
+        published=published,
+        measured=_measured(published),
+        curves=read_curves(path / "tensorboard", notes),
+        retrained=read_retrained(path / "retrained", notes),
+        extended_from=_extended_from(path),
+        notes=tuple(notes),
+    )
+
+
+def _published(run: RunDirectory, front: tuple[Evaluation, ...], notes: list[str]) -> dict[str, Any]:
+    try:
+        data = read_json(run.front, LARGEST)
+        stored = tuple(map(Evaluation.from_json, data["front"]))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, DataError):
+        notes.append("front.json is damaged; the front shown here is the database's.")
+        return {}
+    if stored != front:
+        notes.append("front.json is not that of the last round; the front shown here is the database's.")
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _measured(published: Mapping[str, Any]) -> tuple[float | None, ...]:
+    times = [entry.get("latency_measured_ms") for entry in published.get("front", [])]
+    numbers = tuple(float(ms) if type(ms) in (int, float) else None for ms in times)
+    return numbers if any(ms is not None for ms in numbers) else ()
+
+
+def _environment(path: Path, notes: list[str]) -> dict[str, Any]:
+    try:
+        data = read_json(path / "environment.json", 1 << 20)
+    except (OSError, ValueError):
+        data = None
+    if not isinstance(data, dict):
+        notes.append("environment.json is missing or damaged.")
+        return {}
+    return data
+
+
+def _extended_from(path: Path) -> str:
+    try:
+        return read_text(path / "extended-from.txt", 1 << 16).strip()
+    except (OSError, ValueError):
+        return ""

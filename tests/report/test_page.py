@@ -1,0 +1,192 @@
+"""The page tells what the run holds, and only that."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+from evospace.errors import DataError, UsageError
+from evospace.report.page import write_report
+from evospace.report.page.gather import gather
+from evospace.report.settings import ReportArgs
+from evospace.runs.files import write_json
+from evospace.runs.run_directory import RunDirectory
+from tests.report.made_run import NAMES, add_evaluation, make_run
+from tests.report.parsed_page import ParsedPage
+
+ALWAYS = {"fronts", "networks", "space", "training", "rounds", "ledger", "environment", "reproduce"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return make_run(tmp_path / "run")
+
+
+def page_of(run: RunDirectory) -> ParsedPage:
+    return ParsedPage(write_report(run.path))
+
+
+def sections(page: ParsedPage) -> set[str]:
+    return page.ids & {*ALWAYS, "retrained", "forecast"}
+
+
+def test_numbers_are_those_of_the_database(run: RunDirectory) -> None:
+    page = page_of(run)
+    assert sections(page) == ALWAYS
+    for i, e in enumerate(run.database.states()[-1].front):
+        blocks = [" + ".join(names) or "identity (no operation)" for names in e.architecture.blocks]
+        expected = [str(i), f"{e.macs:,}", f"{e.params:,}", f"{100 * e.accuracy:.2f} %", "2"]
+        assert [*expected, "show 2 blocks" + "".join(blocks)] in page.rows
+    for row in run.database.ledger():
+        came = "inherited" if row.inherited else "new"
+        line = [str(row.block + 1), row.operation, came, f"{row.fitness:.3f}", row.outcome, row.reason]
+        assert line in page.rows
+    assert ["2", "3", "1", "950", "2", "51.25 %", "2.2000", "", "10.0", "1.5"] in page.rows
+    assert "It tried 5 of 6 combinations" in page.text
+    assert page.figures["fronts"]["data"][1]["x"] == [912, 987]
+    assert page.figures["fronts"]["data"][1]["y"] == pytest.approx([25.0, 51.25])
+
+
+def test_the_grid_has_a_cell_per_operation_and_block(run: RunDirectory) -> None:
+    page = page_of(run)
+    assert [NAMES[0], "1", ""] in page.rows
+    assert [NAMES[1], "1", "1"] in page.rows
+    assert [NAMES[2], "2", "2"] in page.rows
+    found = {v for t, name, v in page.attributes if (t, name) == ("td", "data-h")}
+    assert found == {"1k1.12 2k1.12", "1p-2.25", "2p-2.25", "1u-0.50", "2u-0.50"}
+    names = [row[0] for row in page.rows if row and row[0] in NAMES]
+    assert names == ["conv_k3", "conv_k5", "conv_k11"]
+
+
+def test_a_large_pool_is_laid_out_in_panels(tmp_path: Path) -> None:
+    from evospace.report.page.grid import PANEL, grid
+
+    facts = gather(make_run(tmp_path / "run").path)
+    state = facts.states[-1]
+    many = tuple(f"x_k{i}" for i in range(302 - len(NAMES)))
+    object.__setattr__(state, "waiting", (many, ()))
+    panels = grid(facts)
+    assert [row.operation for panel in panels for row in panel] == [*NAMES, *many]
+    assert len(panels) == 8
+    assert all(len(panel) <= PANEL for panel in panels)
+
+
+def test_what_is_there_gets_its_section(run: RunDirectory) -> None:
+    plan = {"first_round": 1, "rounds": 4, "train_seconds": 80, "score_seconds": 2}
+    write_json(run.plan_file, plan)
+    for seed, top1 in enumerate((0.8, 0.9)):
+        add_evaluation(run.path, 1, seed, top1=top1)
+    add_evaluation(run.path, 0, 0, weights="ema", top1=0.7, latency_ms=1.25, top5=0.99)
+    with SummaryWriter(run.path / "tensorboard") as board:
+        board.add_scalar("supernet/loss", 2.5, 1)
+        board.add_scalar("supernet/loss", float("nan"), 2)
+    page = page_of(run)
+    assert sections(page) == ALWAYS | {"retrained", "forecast"}
+    mean = ["1", "last", "digits", "2", "51.25 %", "85.00 ± 7.07 %", "", "0.3", "0.02", "987", "4,321", ""]
+    assert mean in page.rows
+    single = ["0", "ema", "digits", "1", "25.00 %", "70.00 %", "99.00 %", "0.3", "0.02", "987", "4,321", "1.25"]
+    assert single in page.rows
+    assert ["together", "41 s", "23 s", "0.56"] in page.rows
+    assert page.figures["curve-loss"]["data"][0]["y"] == [2.5]
+    assert {f"chart-{name}" for name in page.figures} <= page.ids
+
+
+def test_measured_latencies_stand_beside_predicted_ones(run: RunDirectory) -> None:
+    members = zip(run.database.states()[-1].front, (1.5, None), strict=True)
+    front = [e.to_json() | {"latency_measured_ms": ms} for e, ms in members]
+    write_json(run.front, {"format": 1, "front": front, "latency_of": "torch cpu"})
+    page = page_of(run)
+    assert any("1.5 ms" in row for row in page.rows)
+    assert any("not measured" in row for row in page.rows)
+    write_json(run.front, {"format": 1, "front": front[:1]})
+    page = page_of(run)
+    assert "front.json is not that of the last round" in page.text
+    assert not any("1.5 ms" in row for row in page.rows)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": 2}', '{"format": 1, "weights": "last", "seed": 0, "top1": 2}', "\xff"]
+)
+def test_a_damaged_evaluation_is_told_and_passed_over(run: RunDirectory, content: str) -> None:
+    add_evaluation(run.path, 1, 0)
+    add_evaluation(run.path, 1, 1).write_text(content, encoding="latin-1")
+    page = page_of(run)
+    assert "retrained/net-01/seed-1/last-evaluation.json was passed over: " in page.text
+    assert any(row[:4] == ["1", "last", "digits", "1"] for row in page.rows)
+
+
+def test_damaged_events_are_told_and_passed_over(run: RunDirectory) -> None:
+    (run.path / "tensorboard").mkdir()
+    (run.path / "tensorboard" / "events.out.tfevents.1.x.1.0").write_bytes(b"\x18" + b"no events " * 20)
+    assert not [name for name in page_of(run).figures if name.startswith("curve")]
+
+
+def test_the_command_says_what_config_says(run: RunDirectory) -> None:
+    texts = page_of(run).texts
+    assert "evospace search --data digits --budget macs=1K --se --lr 0.3" in texts
+    assert "pip install torch==9.8.7" in texts
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    page = page_of(make_run(tmp_path / "run", rounds=1))
+    assert "The search is not finished: 1 of 2 rounds are done." in page.text
+    assert "until" not in page.ids
+
+
+def test_out_names_another_file(run: RunDirectory, tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    assert write_report(run.path, target) == target
+    assert not (run.path / "report.html").exists()
+    with pytest.raises(UsageError, match="folder that is there"):
+        write_report(run.path, tmp_path / "no" / "page.html")
+    with pytest.raises(UsageError, match="folder that is there"):
+        write_report(run.path, tmp_path)
+
+
+def test_what_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give a run directory"):
+        write_report(tmp_path)
+    with pytest.raises(DataError, match="no round is finished yet"):
+        write_report(make_run(tmp_path / "new", rounds=0).path)
+    (run.path / "run.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(DataError, match=r"run\.db"):
+        write_report(run.path)
+    (run.path / "run.db").unlink()
+    with pytest.raises(DataError, match=r"run\.db: is missing"):
+        write_report(run.path)
+
+
+def test_files_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", budget="latency=3ms")
+    with pytest.raises(DataError, match="its networks have no latency"):
+        write_report(run.path)
+
+
+@pytest.mark.parametrize("package", ["jinja2", "plotly"])
+def test_a_missing_package_is_named(run: RunDirectory, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=re.escape("pip install 'evospace[report]'")):
+        write_report(run.path)
+
+
+def test_a_page_replaces_the_one_before(run: RunDirectory) -> None:
+    first = write_report(run.path).read_bytes()
+    assert write_report(run.path).read_bytes() == first
+    shutil.rmtree(run.path / "tensorboard", ignore_errors=True)
+    (run.path / "environment.json").write_text(json.dumps([]), encoding="utf-8")
+    page = page_of(run)
+    assert "environment.json is missing or damaged." in page.text
+    assert "environment" not in page.ids
+
+
+def test_flags() -> None:
+    assert ReportArgs(run="runs/x").out == ""
+    with pytest.raises(UsageError, match="NUL"):
+        ReportArgs(run="x\0")
