@@ -100,7 +100,8 @@ def _accuracy(shipped: Shipped) -> list[str]:
         if found := spread(results, key):
             own, (mean, deviation, count) = results[0].get(key), found
             shown = "-" if own is None else f"{own:.4f}"
-            lines.append(f"| {name} | {shown} | {mean:.4f} | {deviation:.4f} | {count} |")
+            shown_deviation = f"{deviation:.4f}" if count > 1 else "-"
+            lines.append(f"| {name} | {shown} | {mean:.4f} | {shown_deviation} | {count} |")
     images, data = results[0].get("images", "unknown"), results[0].get("data", "unknown")
     return [*lines, "", f"Test images: {text(images)}, of {text(data)}; top-1 and top-5 are fractions of them."]
 

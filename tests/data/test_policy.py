@@ -39,6 +39,14 @@ def test_what_happens_to_an_image_does_not_depend_on_the_batch_size() -> None:
     assert torch.equal(whole[5:], later)
 
 
+def test_every_image_gets_a_draw_of_its_own() -> None:
+    images = torch.full((8, 1, 8, 8), 200, dtype=torch.uint8)
+    images[:, :, :4] = 50
+    same = InMemorySplit(images, torch.zeros(8, dtype=torch.int64), mean=(0.5,), std=(0.25,))
+    changed = next(same.with_policy(Policy(aa="rand-m20-n2", reprob=1.0)).epoch(8, seed=0))[0]
+    assert len({tuple(image.flatten().tolist()) for image in changed}) > 4
+
+
 def test_an_epoch_leaves_the_global_generator_alone() -> None:
     state = torch.random.get_rng_state()
     list(split(policy=Policy(aa="trivial")).epoch(4, seed=0))

@@ -1,13 +1,17 @@
 """`evospace evaluate`: the only command that reads test images."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import evospace.data.splits
 from evospace.cli import main
+from evospace.evaluation.metrics import evaluate_network
+from evospace.runs.network_file import load_network, save_network
 from tests.bad_input import picture
 from tests.retraining.runs import FLAGS, front
 
@@ -59,6 +63,23 @@ def test_retraining_never_touches_the_test_images(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(evospace.data.splits.InMemorySplit, "epoch", epoch)
     path = front(tmp_path / "front.json", members=1)
     assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 0
+
+
+def test_images_are_normalised_as_the_checkpoint_says(
+    retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = load_network(retrained / "net-00/seed-0/last.safetensors")
+    other = replace(sound, described=replace(sound.described, mean=(0.125,), std=(0.75,)))
+    save_network(tmp_path / "other.safetensors", other)
+    seen: list[object] = []
+
+    def spy(network: Any, split: Any, *rest: Any) -> Any:
+        seen.append((split.mean, split.std, len(split)))
+        return evaluate_network(network, split, *rest)
+
+    monkeypatch.setattr("evospace.evaluation.command.evaluate_network", spy)
+    assert main(["evaluate", str(tmp_path / "other.safetensors")]) == 0
+    assert seen == [((0.125,), (0.75,), 360)]
 
 
 def test_other_classes_are_named(retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

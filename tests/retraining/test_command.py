@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ import torch
 
 from evospace.cli import main
 from evospace.runs.checkpoints import save_checkpoint
-from evospace.runs.network_file import load_network
+from evospace.runs.network_file import load_network, save_network
+from evospace.training.network_trainer import NetworkTrainer
 from tests.retraining.runs import FLAGS, Moments, front, weights_in
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +142,25 @@ def test_fine_tuning_takes_all_weights_but_a_head_of_other_classes(
     for key, value in source.weights.items():
         if not key.startswith("head.4") and "running" not in key and value.is_floating_point():
             torch.testing.assert_close(tuned.weights[key], value, atol=1e-4, rtol=1e-4)
+
+
+def test_images_are_normalised_as_the_checkpoint_says(
+    undisturbed: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = load_network(undisturbed[0] / "out/net-00/seed-0/last.safetensors")
+    other = replace(sound, described=replace(sound.described, mean=(0.125,), std=(0.75,)))
+    save_network(tmp_path / "other.safetensors", other)
+    seen: list[object] = []
+
+    def spy(**settings: Any) -> NetworkTrainer:
+        seen.append((settings["train"].mean, settings["train"].std))
+        return NetworkTrainer(**settings)
+
+    monkeypatch.setattr("evospace.retraining.job.NetworkTrainer", spy)
+    args = ["--init", str(tmp_path / "other.safetensors"), "--epochs", "1", "--batch-size", "512"]
+    assert main(["retrain", *args, "--out", str(tmp_path / "out")]) == 0
+    assert seen == [((0.125,), (0.75,))]
+    assert load_network(tmp_path / "out/net-00/seed-0/last.safetensors").described.std == (0.75,)
 
 
 def test_the_weights_of_another_network_are_refused(

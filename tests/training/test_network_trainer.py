@@ -101,6 +101,17 @@ def test_the_average_follows_its_formula() -> None:
     assert float(average.module(torch.ones(1)).detach()) == pytest.approx(expected)
 
 
+def test_the_average_is_updated_with_every_step() -> None:
+    work = trainer(Recipe(epochs=1, batch_size=8, model_ema=True))
+    state = work.run(work.start())
+    assert state.average is not None
+    assert int(state.average.n_averaged) == 3
+    first = next(small_network().parameters())
+    kept = next(state.average.module.parameters())
+    assert not torch.equal(kept, first)
+    assert not torch.equal(kept, next(state.network.parameters()))
+
+
 def test_drop_path_drops_whole_images_late_more_than_early_and_nothing_in_evaluation() -> None:
     network = small_network()
     plain = small_network()

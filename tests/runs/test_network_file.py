@@ -1,0 +1,57 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from evospace.errors import DataError
+from evospace.networks import find_network
+from evospace.runs.network_file import TrainedNetwork, load_network, load_weights, save_network
+from evospace.space.architecture import Architecture
+from evospace.space.described import DescribedNetwork
+from evospace.space.skeleton import make_skeleton
+from evospace.supernet.network import Network
+
+
+def trained() -> TrainedNetwork:
+    skeleton = make_skeleton(None, image_size=8, image_channels=1)
+    architecture = Architecture.of([["mbconv_k3_e1"]] * len(skeleton.blocks()))
+    described = DescribedNetwork(name="small", skeleton=skeleton, architecture=architecture, class_names=("a", "b"))
+    network = Network(skeleton, architecture, 2)
+    return TrainedNetwork(described=described, weights=network.state_dict(), training={"seed": 3, "data_seed": 4})
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    stored = trained()
+    save_network(tmp_path / "net.safetensors", stored)
+    read = load_network(tmp_path / "net.safetensors")
+    assert read.described == stored.described
+    assert read.training == stored.training
+    assert all(torch.equal(read.weights[key], stored.weights[key]) for key in stored.weights)
+    assert not read.build().training
+    found = find_network(str(tmp_path / "net.safetensors"))
+    assert found.checkpoint == tmp_path / "net.safetensors"
+    assert found.data_seed == 4
+
+
+@pytest.mark.parametrize("what", ["missing", "foreign", "shape"])
+def test_weights_that_do_not_fit_are_named(what: str) -> None:
+    stored = trained()
+    network, weights = stored.build(), dict(stored.weights)
+    if what == "missing":
+        del weights["stem.0.weight"]
+    elif what == "foreign":
+        weights["tail.weight"] = torch.zeros(1)
+    else:
+        weights["stem.0.weight"] = torch.zeros(8, 1, 3, 3)
+    key = "tail.weight" if what == "foreign" else "stem.0.weight"
+    with pytest.raises(DataError, match=f"small: weights of another network: {key} is "):
+        load_weights(network, weights, "small")
+
+
+def test_a_description_that_does_not_fit_its_weights_is_refused(tmp_path: Path) -> None:
+    stored = trained()
+    wide = replace(stored.described, skeleton=stored.described.skeleton.scaled(2.0))
+    save_network(tmp_path / "net.safetensors", replace(stored, described=wide))
+    with pytest.raises(DataError, match=r"weights of another network: .* the network has"):
+        load_network(tmp_path / "net.safetensors").build()
