@@ -130,6 +130,8 @@ def _retrain(args: Sequence[str]) -> int:
 
     recipe, rest = _take("--recipe", args)
     stored = _stored_config(rest)
+    if stored and recipe:
+        raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
     default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or "small-images")
     config = tyro.cli(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
     from evospace.retraining.command import retrain

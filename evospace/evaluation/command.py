@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from evospace.report.tables import short
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
+from evospace.runs.run_directory import read_config
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
 
@@ -38,6 +40,7 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
     Returns an object for a program, a table and lines for a person. Raises `EvospaceError` subclasses for everything
     a user can mend.
     """
+    settings = _with_the_retrainings_settings(settings)
     load_ops(settings.ops)
     device = device_of(settings.device)
     found, data = [], None
@@ -52,13 +55,27 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
     return {"evaluations": found}, evaluation_table(found), [*spread_lines(found), *lines]
 
 
+def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettings:
+    """Where the data and the user's operations lie, as the retraining was told, unless they are given."""
+    path = Path(settings.checkpoint)
+    around = (path, path / "retrained", *list(path.parents)[2:3])
+    root = next((folder for folder in around if next(folder.glob("net-*"), None)), None)
+    if root is None or not (root / "config.yaml").is_file():
+        return settings
+    stored = read_config(root)
+    same = not settings.data or settings.data == stored.get("data")
+    data_dir = settings.data_dir or (str(stored.get("data_dir", "")) if same else "")
+    return replace(settings, data_dir=data_dir, ops=settings.ops or str(stored.get("ops", "")))
+
+
 def _checkpoints(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     jobs = jobs_in(path / "retrained" if (path / "retrained").is_dir() else path)
     finished = [job.checkpoint(weights) for job in jobs for weights in WEIGHTS if job.checkpoint(weights).is_file()]
     if not finished:
-        raise DataError(f"{path}: no training is finished; go on with: evospace retrain --out {path} --resume")
+        root = jobs[0].root
+        raise DataError(f"{root}: no training is finished; go on with: evospace retrain --out {root} --resume")
     return finished
 
 
@@ -72,6 +89,12 @@ def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> 
         device=device,
         workers=settings.workers,
     )
+    trained = stored.training.get("contents")
+    if isinstance(trained, dict) and settings.data in ("", described.data) and trained != dict(data.contents):
+        raise DataError(
+            f"{data.name}: the images are not those that {described.name} was trained on, so that its test images may"
+            " have been trained on; restore them, or test on other images with --data"
+        )
     if not len(data.test):
         raise DataError(f"{data.name}: no test images")
     return data
@@ -100,6 +123,8 @@ def _one(
     torch.set_num_threads(settings.threads)
     try:
         result = evaluate_network(network, split, described.classes, settings.batch_size)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
     finally:
         torch.set_num_threads(before)
     counted = count_network(described.skeleton, described.architecture, described.classes)

@@ -35,7 +35,7 @@ class TestResult:
 
 
 def evaluate_network(network: nn.Module, split: Split, classes: int, batch_size: int) -> TestResult:
-    """Run `network`, in eval mode, over all images of `split` once."""
+    """Run `network`, in eval mode, over all images of `split` once; raises `ValueError` for logits not finite."""
     from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassConfusionMatrix
 
     network.eval()
@@ -48,6 +48,8 @@ def evaluate_network(network: nn.Module, split: Split, classes: int, batch_size:
     with torch.inference_mode():
         for images, labels in split.epoch(batch_size):
             logits = network(images).float()
+            if not bool(logits.isfinite().all()):
+                raise ValueError("gives logits that are not finite; train it again, with a smaller --lr")
             loss += functional.cross_entropy(logits, labels, reduction="sum").double()
             probabilities = logits.softmax(1)
             for metric in (top1, top5, calibration, confusion):

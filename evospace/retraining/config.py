@@ -34,6 +34,9 @@ class RetrainConfig(Recipe):
     """Trainings of each network, with seeds one after the other, for a mean and its spread."""
     jobs: int = 1
     """Trainings at the same time, each in a process of its own."""
+    threads: int = 0
+    """CPU threads of each training, which its bits depend on; 0 means those that PyTorch takes, divided by --jobs. A
+    resumed retraining keeps what it was begun with."""
     init: str = ""
     """Weights to begin with: supernet (of a run's front), or a checkpoint, whose head is replaced where the classes
     differ; default: drawn anew."""
@@ -83,6 +86,7 @@ _RANGES: Ranges = (
     ("seed", -LARGEST, LARGEST),
     ("seeds", 1, 1000),
     ("jobs", 1, 256),
+    ("threads", 0, 1024),
     ("width", 0.1, 10.0),
     ("image_size", 0, 1024),
     ("workers", 0, 256),

@@ -1,5 +1,6 @@
 """One training from its first step, or from where it was ended, to its stored weights."""
 
+import multiprocessing
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from evospace.cost.network_cost import count_network
 from evospace.devices import out_of_memory
-from evospace.errors import UsageError
+from evospace.errors import CollapseError, InterruptedRunError, UsageError
 from evospace.retraining.work import Retraining
 from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
 from evospace.runs.files import write_json, writing
@@ -87,6 +88,8 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
         raise UsageError(text) from error
     finally:
         board.close()
+    if not all(bool(value.isfinite().all()) for value in state.network.state_dict().values()):
+        raise CollapseError("the last step left weights that are not finite; try a smaller --lr, or --clip-grad 1")
     for weights, tensors in _results(state):
         training = _training(work, job, weights)
         network = TrainedNetwork(described=described, weights=tensors, training=training)
@@ -116,6 +119,9 @@ def _after_step(
         tensors, meta = state.copy()
         checkpoints.save(tensors, meta | {"seconds": clock.seconds})
         clock.saved = time.monotonic()
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise InterruptedRunError(f"{job.name}: the process that leads the queue is gone", 143)
     where = f"{job.name}, epoch {state.position.epoch + 1}, step {state.position.step}"
     signals.check(where, f"evospace retrain --out {shlex.quote(str(job.root))} --resume")
 
@@ -150,6 +156,8 @@ def _training(work: Retraining, job: Job, weights: str) -> dict[str, Any]:
         "recipe": dict(vars(work.config.recipe())),
         "init": work.config.init,
         "images": len(work.data.train),
+        "contents": dict(work.data.contents),
+        "search": dict(work.search),
     }
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from evospace.data import ImageData, load_data
 from evospace.data.policy import Policy
@@ -16,7 +17,8 @@ from evospace.ops.kinds import KINDS
 from evospace.ops.user import load_ops
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.fitting import adapted
-from evospace.runs.network_file import load_network
+from evospace.runs.files import file_sha256
+from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import Job
 from evospace.runs.run_directory import read_config
 from evospace.space.described import DescribedNetwork
@@ -36,6 +38,8 @@ class Retraining:
     data_seed: int
     device: str
     contents: Mapping[str, str]
+    search: Mapping[str, Any]
+    """Settings of the search that found the networks; empty where none is known."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -53,33 +57,38 @@ def prepare(config: RetrainConfig) -> Retraining:
     name = config.data or first.data
     if not name:
         raise UsageError("--data is missing: the network was never trained; for example --data fashion-mnist")
+    start = load_network(Path(config.init)) if config.init not in ("", "supernet") else None
+    data_seed = _seed_of(start.training) if start else found[0].data_seed
     device = device_of(config.device)
     data = load_data(
         name,
         data_dir=Path(config.data_dir) if config.data_dir else None,
         image_size=config.image_size or first.skeleton.image_size,
-        seed=found[0].data_seed,
+        seed=data_seed,
         device=device,
         workers=config.workers,
     )
     if len(data.train) < 2:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
     Policy(aa=config.aa, reprob=config.reprob)
-    networks = {f.index: _for_images(f.described, config, data, name) for f in found}
+    networks = {f.index: _for_images(f.described, config, data, name, start) for f in found}
     hashes = {
         f"network {i:02d}": hashlib.sha256(json.dumps(d.to_json()).encode()).hexdigest()[:16]
         for i, d in networks.items()
     }
+    starts = {f.index: _start(f, config) for f in found}
+    begun = {f"first weights {i:02d}": file_sha256(path)[:16] for i, path in starts.items() if path}
     sources = {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in kinds}
     return Retraining(
         config=config,
         root=Path(config.out) if config.out else _default_root(config, data),
         data=data,
         networks=networks,
-        starts={f.index: _start(f, config) for f in found},
-        data_seed=found[0].data_seed,
+        starts=starts,
+        data_seed=data_seed,
         device=device,
-        contents={**data.contents, **sources, **hashes},
+        search=_search_settings(config),
+        contents={**data.contents, **sources, **hashes, **begun},
     )
 
 
@@ -90,6 +99,17 @@ def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
     same = not config.data or config.data == stored.get("data")
     data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
     return replace(config, data_dir=data_dir, ops=config.ops or str(stored.get("ops", "")))
+
+
+def _search_settings(config: RetrainConfig) -> dict[str, Any]:
+    run = run_of(config.network) if config.network else None
+    return read_config(run.path) if run else {}
+
+
+def _seed_of(training: Mapping[str, Any]) -> int:
+    """The seed that divided a folder without a test part: another one would train on what was test images."""
+    seed = training.get("data_seed", 0)
+    return seed if type(seed) is int else 0
 
 
 def _networks(config: RetrainConfig) -> list[FoundNetwork]:
@@ -108,10 +128,12 @@ def _start(found: FoundNetwork, config: RetrainConfig) -> Path | None:
     return found.supernet_weights
 
 
-def _for_images(described: DescribedNetwork, config: RetrainConfig, data: ImageData, name: str) -> DescribedNetwork:
+def _for_images(
+    described: DescribedNetwork, config: RetrainConfig, data: ImageData, name: str, trained: TrainedNetwork | None
+) -> DescribedNetwork:
     """The network as it is trained; fine-tuned ones keep the normalisation that their weights were trained with."""
     fitted = adapted(described, config, channels=data.image_channels, size=data.image_size)
-    start = load_network(Path(config.init)).described if config.init not in ("", "supernet") else None
+    start = trained.described if trained else None
     if start and start.skeleton.image_channels != data.image_channels:
         text = f"{start.skeleton.image_channels} image channel(s), {name} has {data.image_channels}"
         raise DataError(f"--init {config.init}: trained on {text}; convert the images")

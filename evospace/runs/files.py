@@ -1,6 +1,7 @@
 """Files are replaced atomically: write beside the target, flush, fsync, replace, fsync the folder."""
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -63,6 +64,12 @@ def flush_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -82,6 +82,30 @@ def test_images_are_normalised_as_the_checkpoint_says(
     assert seen == [((0.125,), (0.75,), 360)]
 
 
+def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = tmp_path / "images"
+    for label, name in enumerate(("cat", "dog")):
+        (images / name).mkdir(parents=True)
+        for i in range(10):
+            picture(100 * label + i, (8, 8), "L").save(images / name / f"{i}.png")
+    path, out = front(tmp_path / "front.json", members=1, data=str(images)), tmp_path / "out"
+    assert main(["retrain", str(path), "--epochs", "1", "--batch-size", "4", "--out", str(out)]) == 0
+    assert main(["evaluate", str(out)]) == 0
+    picture(99, (8, 8), "L").save(images / "cat" / "new.png")  # which divides the folder anew
+    assert main(["evaluate", str(out)]) == 4
+    assert "may have been trained on" in capsys.readouterr().err
+
+
+def test_weights_that_are_no_numbers_get_one_line(
+    retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = load_network(retrained / "net-00/seed-0/last.safetensors")
+    weights = dict(sound.weights) | {"head.4.bias": torch.full((10,), float("nan"))}
+    save_network(tmp_path / "nan.safetensors", replace(sound, weights=weights))
+    assert main(["evaluate", str(tmp_path / "nan.safetensors")]) == 4
+    assert "nan.safetensors: gives logits that are not finite" in capsys.readouterr().err
+
+
 def test_other_classes_are_named(retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for label, name in enumerate(("cat", "dog")):
         (tmp_path / "images" / name).mkdir(parents=True)

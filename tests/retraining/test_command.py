@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+import evospace.retraining.command
 from evospace.cli import main
+from evospace.errors import CollapseError
+from evospace.retraining.job import train_job
 from evospace.runs.checkpoints import save_checkpoint
 from evospace.runs.network_file import load_network, save_network
 from evospace.training.network_trainer import NetworkTrainer
@@ -161,6 +164,41 @@ def test_images_are_normalised_as_the_checkpoint_says(
     assert main(["retrain", *args, "--out", str(tmp_path / "out")]) == 0
     assert seen == [((0.125,), (0.75,))]
     assert load_network(tmp_path / "out/net-00/seed-0/last.safetensors").described.std == (0.75,)
+
+
+def test_fine_tuning_keeps_the_division_of_a_folder_that_the_weights_were_trained_with(
+    undisturbed: tuple[Path, int], tmp_path: Path
+) -> None:
+    sound = load_network(undisturbed[0] / "out/net-00/seed-0/last.safetensors")
+    save_network(tmp_path / "other.safetensors", replace(sound, training={**sound.training, "data_seed": 7}))
+    network = str(undisturbed[0] / "out/net-00/network.json")  # knows no seed
+    args = [network, "--init", str(tmp_path / "other.safetensors"), "--epochs", "1", "--batch-size", "512"]
+    assert main(["retrain", *args, "--out", str(tmp_path / "out")]) == 0
+    assert load_network(tmp_path / "out/net-00/seed-0/last.safetensors").training["data_seed"] == 7
+    save_network(tmp_path / "other.safetensors", sound)
+    assert main(["retrain", "--out", str(tmp_path / "out"), "--resume", "--seeds", "2"]) == 4  # other weights now
+
+
+def test_one_training_that_fails_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = train_job
+
+    def fails_first(work: Any, job: Any, *rest: Any) -> None:
+        if job.index == 0:
+            raise CollapseError("the loss is not finite")
+        original(work, job, *rest)
+
+    monkeypatch.setattr(evospace.retraining.command, "train_job", fails_first)
+    path = front(tmp_path / "front.json")
+    assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 2
+    seen = capsys.readouterr().err
+    assert "net-00/seed-0: the loss is not finite" in seen
+    assert "1 of 2 trainings failed" in seen
+    assert (tmp_path / "out/net-01/seed-0/result.json").exists()
+    monkeypatch.undo()
+    assert main(["retrain", "--out", str(tmp_path / "out"), "--resume", "--recipe", "imagenet"]) == 2
+    assert "--recipe has no effect" in capsys.readouterr().err
 
 
 def test_the_weights_of_another_network_are_refused(

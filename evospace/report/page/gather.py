@@ -82,7 +82,7 @@ def gather(path: Path) -> RunFacts:
         published=published,
         measured=_measured(published),
         curves=read_curves(path / "tensorboard", notes),
-        retrained=read_retrained(path / "retrained", notes),
+        retrained=read_retrained(path / "retrained", states[-1].front, notes),
         extended_from=_extended_from(path),
         notes=tuple(notes),
     )

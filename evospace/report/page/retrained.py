@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evospace.errors import reason
+from evospace.estimation.evaluation import Evaluation
 from evospace.reading import read_json
 
 FORMAT = 1
@@ -44,7 +45,7 @@ class Retrained:
         return [float(entry[key]) for entry in self.entries if entry.get(key) is not None]
 
 
-def read_retrained(root: Path, notes: list[str]) -> tuple[Retrained, ...]:
+def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) -> tuple[Retrained, ...]:
     """Every evaluation below `root`, by network and weights; a damaged file is noted and passed over."""
     found: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(root.glob("net-*/seed-*/*-evaluation.json")):
@@ -56,8 +57,20 @@ def read_retrained(root: Path, notes: list[str]) -> tuple[Retrained, ...]:
         except (OSError, ValueError, TypeError, KeyError) as error:
             notes.append(f"{where} was passed over: {reason(error)}.")
             continue
+        if not _of_front(path.parents[1] / "network.json", index, front):
+            notes.append(f"{where} was passed over: it is of another network than the front's {index}.")
+            continue
         found[index, entry["weights"]].append(entry)
     return tuple(Retrained(index=i, weights=w, entries=tuple(found[i, w])) for i, w in sorted(found))
+
+
+def _of_front(description: Path, index: int, front: Sequence[Evaluation]) -> bool:
+    """Whether what was retrained has the architecture of the front's member `index`, as far as that is known."""
+    try:
+        blocks = read_json(description, 1 << 24)["architecture"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return True
+    return index < len(front) and blocks == front[index].architecture.to_json()
 
 
 def _check(entry: Any) -> None:
