@@ -6,15 +6,15 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from evospace.cli_arguments import stored_config, take
+from evospace.cli_networks import evaluate_command, export_command, report_command, retrain_command
 from evospace.config import SearchConfig, load_config
 from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError, printable, unknown_name
-from evospace.settings_file import load_settings
 
 HELP = """usage: evospace COMMAND [flags]
 
@@ -77,9 +77,9 @@ def _plan(args: Sequence[str]) -> int:
 
 
 def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig:
-    given, rest = _take("--config", args)
+    given, rest = take("--config", args)
     path = Path(given) if given else None
-    path = path or _stored_config(rest)
+    path = path or stored_config(rest)
     default = load_config(path) if path else SearchConfig()
     config = tyro.cli(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
     config.check_required()
@@ -118,85 +118,6 @@ def _extend(args: Sequence[str]) -> int:
         run, tyro.cli(SearchConfig, args=args[1:], default=default, prog="evospace extend RUN", description=EXTEND_HELP)
     )
     return 0
-
-
-RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images are never read.
-
---recipe NAME or FILE.yaml gives settings (small-images, the default, or imagenet); flags win."""
-
-
-def _retrain(args: Sequence[str]) -> int:
-    from evospace.retraining.config import RetrainConfig, load_recipe
-
-    recipe, rest = _take("--recipe", args)
-    stored = _stored_config(rest)
-    if stored and recipe:
-        raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
-    default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or "small-images")
-    config = tyro.cli(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
-    from evospace.retraining.command import retrain
-
-    retrain(config)
-    return 0
-
-
-def _evaluate(args: Sequence[str]) -> int:
-    from evospace.evaluation.settings import EvaluateSettings
-
-    parsed = tyro.cli(EvaluateSettings, args=args, prog="evospace evaluate")
-    from evospace.evaluation.command import evaluate
-    from evospace.report.progress import console
-
-    found, table, lines = evaluate(parsed)
-    if parsed.json:
-        print(json.dumps(found, allow_nan=False))
-        return 0
-    console().print(table)
-    print("\n".join(lines))
-    return 0
-
-
-def _export(args: Sequence[str]) -> int:
-    from evospace.deploy.settings import ExportSettings
-
-    parsed = tyro.cli(ExportSettings, args=args, prog="evospace export")
-    parsed.check_required()
-    from evospace.export import export
-
-    lines, found = export(parsed)
-    print(json.dumps(found) if parsed.json else "\n".join(map(printable, lines)))
-    return 0
-
-
-def _report(args: Sequence[str]) -> int:
-    from evospace.report.settings import ReportArgs
-
-    parsed = tyro.cli(ReportArgs, args=args, prog="evospace report")
-    from evospace.report.page import write_report
-
-    print(f"wrote {printable(write_report(Path(parsed.run), Path(parsed.out) if parsed.out else None))}")
-    return 0
-
-
-def _stored_config(args: Sequence[str]) -> Path | None:
-    """The settings of the run that `--resume` goes on with, so that they need not be given again."""
-    outs = [value for flag, value in pairwise(args) if flag == "--out"]
-    outs += [arg.partition("=")[2] for arg in args if arg.startswith("--out=")]
-    path = Path(outs[-1]) / "config.yaml" if outs and "--resume" in args else None
-    return path if path and path.is_file() else None
-
-
-def _take(flag: str, args: Sequence[str]) -> tuple[str, list[str]]:
-    """Split `--config FILE` (or `--config=FILE`), say, off the flags; an empty text where it is not among them."""
-    rest = list(args)
-    for i, arg in enumerate(rest):
-        if arg == flag:
-            if i + 1 == len(rest):
-                raise UsageError(f"{flag} needs a YAML file")
-            return rest[i + 1], rest[:i] + rest[i + 2 :]
-        if arg.startswith(f"{flag}="):
-            return arg.partition("=")[2], rest[:i] + rest[i + 1 :]
-    return "", rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,9 +271,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": _plan,
     "show": _show,
     "profile": _profile,
-    "retrain": _retrain,
-    "evaluate": _evaluate,
-    "export": _export,
-    "report": _report,
+    "retrain": retrain_command,
+    "evaluate": evaluate_command,
+    "export": export_command,
+    "report": report_command,
     "pools": _pools,
 }

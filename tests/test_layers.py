@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("experiment",),
     ("extension", "plan"),
     ("show", "show_latency", "retraining", "evaluation", "export"),
-    ("testing", "cli", "__main__"),
+    ("testing", "cli_arguments", "cli_networks", "cli", "__main__"),
     ("",),  # the package itself: its public names
 )
 """From low to high; modules of one layer may import each other, in no circle. The longest prefix counts."""

@@ -28,6 +28,8 @@ from evospace.supernet.network import Network
 
 FORMAT = 1
 WEIGHTS = ("last", "ema")
+NAME = 11
+"""Characters of a network's name in the table: its end, which tells the members of a front apart."""
 COLUMNS = (
     *("network", " seed", " kind", "  MACs", " params", " top-1"),
     *("  top-5", "  loss", "  ECE", " img/s", "   ms"),
@@ -56,7 +58,7 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
 
 
 def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettings:
-    """Where the data and the user's operations lie, as the retraining was told, unless they are given."""
+    """Where the data lie, as the retraining was told, unless that is given; operations are code, and never taken so."""
     path = Path(settings.checkpoint)
     around = (path, path / "retrained", *list(path.parents)[2:3])
     root = next((folder for folder in around if next(folder.glob("net-*"), None)), None)
@@ -65,7 +67,7 @@ def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettin
     stored = read_config(root)
     same = not settings.data or settings.data == stored.get("data")
     data_dir = settings.data_dir or (str(stored.get("data_dir", "")) if same else "")
-    return replace(settings, data_dir=data_dir, ops=settings.ops or str(stored.get("ops", "")))
+    return replace(settings, data_dir=data_dir)
 
 
 def _checkpoints(path: Path) -> list[Path]:
@@ -159,26 +161,14 @@ def _scores(result: TestResult) -> dict[str, Any]:
 def evaluation_table(found: Iterable[dict[str, Any]]) -> Table:
     """A row for each checkpoint, at most 80 characters wide; percentages, images per second, milliseconds of one."""
     table = Table(title="Test images", title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
-    columns = (
-        "network",
-        " seed",
-        " kind",
-        "  MACs",
-        " params",
-        " top-1",
-        "  top-5",
-        "  loss",
-        "  ECE",
-        " img/s",
-        "   ms",
-    )
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("network", " kind") else "right")
+    for column in COLUMNS:
+        left = column in ("network", " kind")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for e in found:
         top5 = "" if e["top5"] is None else f"{100 * e['top5']:.2f}"
         scores = f"{100 * e['top1']:.2f}", top5, f"{e['loss']:.3f}", f"{e['calibration_error']:.3f}"
         speeds = f"{e['throughput_images_per_s']:.0f}", f"{e['latency_ms']:.2f}"
-        name = f"...{e['network'][-13:]}" if len(e["network"]) > 16 else e["network"]
+        name = e["network"] if len(e["network"]) <= NAME else f"...{e['network'][3 - NAME :]}"
         kind, costs = f" {e['weights']}", (short(e["macs"]), short(e["params"]))
         table.add_row(name, str(e["seed"]), kind, *costs, *scores, *speeds)
     return table

@@ -18,9 +18,9 @@ from evospace.devices import out_of_memory
 from evospace.errors import CollapseError, InterruptedRunError, UsageError
 from evospace.retraining.work import Retraining
 from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
-from evospace.runs.files import write_json, writing
+from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_weights, save_network
-from evospace.runs.retrain_directory import Job
+from evospace.runs.retrain_directory import Job, alone_with
 from evospace.runs.signals import Signals
 from evospace.seeding import derive
 from evospace.space.described import DescribedNetwork
@@ -57,11 +57,17 @@ def _begun(start: Path, described: DescribedNetwork, network: Network) -> dict[s
 
 
 def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
-    """One training, to its end or to a signal; what is finished of it is stored."""
+    """One training, to its end or to a signal; what is finished of it is stored.
+
+    Raises `UsageError` where another process is at it.
+    """
+    with alone_with(job):
+        _train(work, job, signals, say)
+
+
+def _train(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
     described = work.networks[job.index]
     counted = count_network(described.skeleton, described.architecture, described.classes)
-    with writing(job.path):
-        job.path.mkdir(parents=True, exist_ok=True)
     checkpoints = TrainingCheckpoints(job.path, say)
     clock = _Clock()
     trainer = NetworkTrainer(

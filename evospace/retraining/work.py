@@ -93,12 +93,12 @@ def prepare(config: RetrainConfig) -> Retraining:
 
 
 def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
-    """Where the data and the user's operations lie, as the run says that holds the network, unless they are given."""
+    """Where the data lie, as the run says that holds the network; operations are code, and never taken so."""
     run = run_of(config.network) if config.network else None
     stored = read_config(run.path) if run else {}
     same = not config.data or config.data == stored.get("data")
     data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
-    return replace(config, data_dir=data_dir, ops=config.ops or str(stored.get("ops", "")))
+    return replace(config, data_dir=data_dir)
 
 
 def _search_settings(config: RetrainConfig) -> dict[str, Any]:

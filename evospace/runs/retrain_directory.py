@@ -1,6 +1,8 @@
 """`OUT/`: settings, environment and one folder per network and seed of a retraining."""
 
-from collections.abc import Mapping
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import yaml
 from evospace.errors import DataError, UsageError
 from evospace.reading import read_json
 from evospace.runs.contents import environment, require_contents
-from evospace.runs.files import write_json, write_text
+from evospace.runs.files import write_json, write_text, writing
 
 _BEGUN = ("config.yaml", "environment.json")
 
@@ -49,6 +51,23 @@ class Job:
         except (OSError, ValueError):
             return None
         return result if isinstance(result, dict) else None
+
+
+@contextmanager
+def alone_with(job: Job) -> Iterator[None]:
+    """Make the folder of a training and hold it: no other process trains into it meanwhile.
+
+    The system lets go where the process ends in any way. Raises `UsageError` where another one holds it.
+    """
+    with writing(job.path):
+        job.path.mkdir(parents=True, exist_ok=True)
+        file = (job.path / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{job.path} is being trained by another process; wait for it, or end it") from None
+        yield
 
 
 def open_retraining(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -16,21 +16,15 @@ from evospace.data.splits import Split
 from evospace.errors import CollapseError, DataError
 from evospace.seeding import derive
 from evospace.supernet.network import Block, Network
+from evospace.training.counting import EpochSums, counted
 from evospace.training.optimisers import set_lr, started, warmup_cosine
 from evospace.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
-    """Where a training stands, and the sums of the epoch so far."""
+class Position(EpochSums):
+    """Where a training stands; its losses are what was minimised, so with smoothing and mixed labels."""
 
-    epoch: int = 0
-    step: int = 0
-    """Steps done in the epoch under way."""
-    loss: float = 0.0
-    """Sum over the images `seen`; what was minimised, so with smoothing and mixed labels."""
-    hits: int = 0
-    seen: int = 0
     last_loss: float = 0.0
     """Mean of the last finished epoch."""
     last_accuracy: float = 0.0
@@ -118,7 +112,7 @@ class NetworkTrainer:
                 torch.manual_seed(derive(self.seed, "retrain-step", step))
                 mixed = mix(images, labels) if mix else (images, labels)
                 loss, logits = self._step(state, *mixed)
-                state.position = _counted(state.position, loss, logits, labels)
+                state.position = counted(state.position, loss, logits, labels)
                 if not math.isfinite(loss):
                     where = f"epoch {state.position.epoch + 1}, step {state.position.step}"
                     raise CollapseError(f"{where}: the loss is not finite; try a smaller --lr, or --clip-grad 1")
@@ -177,16 +171,6 @@ def drop_paths(network: Network, most: float) -> None:
                 op.register_forward_hook(
                     lambda module, _, output, p=rate: stochastic_depth(output, p, "row", module.training)
                 )
-
-
-def _counted(position: Position, loss: float, logits: Tensor, labels: Tensor) -> Position:
-    return replace(
-        position,
-        step=position.step + 1,
-        loss=position.loss + loss * len(labels),
-        hits=position.hits + int((logits.argmax(1) == labels).sum()),
-        seen=position.seen + len(labels),
-    )
 
 
 def _next_epoch(position: Position) -> Position:

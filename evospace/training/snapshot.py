@@ -11,21 +11,14 @@ from evospace.errors import DataError
 from evospace.space.search_space import SearchSpace
 from evospace.supernet.fitness import Fitness
 from evospace.supernet.supernet import SuperNet
+from evospace.training.counting import EpochSums
 from evospace.training.optimisers import forget
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
-    """Where a round's training stands, and the sums of the epoch so far."""
+class Position(EpochSums):
+    """Where a round's training stands."""
 
-    epoch: int = 0
-    """Epochs finished."""
-    step: int = 0
-    """Weight steps done in the epoch under way."""
-    loss: float = 0.0
-    """Sum of the losses of the images `seen`."""
-    hits: int = 0
-    seen: int = 0
     best: float = 0.0
     """Best training accuracy of an epoch so far."""
     scale: float = 1.0

@@ -32,6 +32,7 @@ from evospace.supernet.fitness import (
     pair_route,
 )
 from evospace.supernet.supernet import SuperNet
+from evospace.training.counting import counted
 from evospace.training.optimisers import set_lr, sgd, started_adam, warmup_cosine
 from evospace.training.snapshot import Position, Snapshot, TrainState, prune, restore, take
 
@@ -172,7 +173,7 @@ class RoundTrainer:
             set_lr(state.weight_optimiser, self._lr(step) * state.position.scale)
             self._seed_operations(step)
             loss, logits = self._weight_step(state, images, labels, step)
-            state.position = _after_step(state.position, loss, logits, labels)
+            state.position = counted(state.position, loss, logits, labels)
             if not math.isfinite(loss):
                 break
             if held_out is not None:
@@ -262,16 +263,6 @@ class RoundTrainer:
 def _fitness_steps(steps: int) -> int:
     """Fitness steps among the first `steps` weight steps of a round."""
     return steps // FITNESS_EVERY
-
-
-def _after_step(position: Position, loss: float, logits: Tensor, labels: Tensor) -> Position:
-    return replace(
-        position,
-        step=position.step + 1,
-        loss=position.loss + loss * len(labels),
-        hits=position.hits + int((logits.argmax(1) == labels).sum()),
-        seen=position.seen + len(labels),
-    )
 
 
 def fitness_step(

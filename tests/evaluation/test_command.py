@@ -1,6 +1,7 @@
 """`evospace evaluate`: the only command that reads test images."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,25 @@ def test_weights_that_are_no_numbers_get_one_line(
     save_network(tmp_path / "nan.safetensors", replace(sound, weights=weights))
     assert main(["evaluate", str(tmp_path / "nan.safetensors")]) == 4
     assert "nan.safetensors: gives logits that are not finite" in capsys.readouterr().err
+
+
+def test_a_networks_place_on_the_front_can_be_read_in_the_table(
+    retrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(retrained)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if " ema " in line]
+    assert [row[0][-2:] for row in rows] == ["#0", "#0", "#1", "#1"]
+
+
+def test_no_code_is_taken_from_a_folder_that_is_tested(retrained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(retrained, folder)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')\n")
+    config = (folder / "config.yaml").read_text().replace("ops: ''", f"ops: {folder / 'evil.py'}")
+    assert "evil.py" in config
+    (folder / "config.yaml").write_text(config)
+    assert main(["evaluate", str(folder / "net-00/seed-0/last.safetensors")]) == 0
+    assert not (tmp_path / "canary").exists()
 
 
 def test_other_classes_are_named(retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,18 @@ def test_measured_latencies_stand_beside_predicted_ones(run: RunDirectory) -> No
     assert not any("1.5 ms" in row for row in page.rows)
 
 
+def test_an_accuracy_of_another_network_is_not_shown_beside_the_fronts(run: RunDirectory) -> None:
+    add_evaluation(run.path, 0, 0)
+    add_evaluation(run.path, 1, 0)
+    front = run.database.states()[-1].front
+    for index, blocks in ((0, front[0].architecture.to_json()), (1, [["mbconv_k11_e6"]])):
+        write_json(run.path / f"retrained/net-{index:02d}/network.json", {"architecture": blocks})
+    page = page_of(run)
+    assert "it is of another network than the front's 1" in page.text
+    assert any(row[:4] == ["0", "last", "digits", "1"] for row in page.rows)
+    assert not any(row[:4] == ["1", "last", "digits", "1"] for row in page.rows)
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"format": 2}', '{"format": 1, "weights": "last", "seed": 0, "top1": 2}', "\xff"]
 )

@@ -21,6 +21,7 @@ from evospace.errors import CollapseError
 from evospace.retraining.job import train_job
 from evospace.runs.checkpoints import save_checkpoint
 from evospace.runs.network_file import load_network, save_network
+from evospace.runs.retrain_directory import Job, alone_with
 from evospace.training.network_trainer import NetworkTrainer
 from tests.retraining.runs import FLAGS, Moments, front, weights_in
 
@@ -92,6 +93,36 @@ def test_several_at_a_time_come_to_the_same_bits(undisturbed: tuple[Path, int], 
     command = [sys.executable, "-m", "evospace", "retrain", *args]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert weights_in(tmp_path / "out") == weights_in(folder / "out")
+
+
+def test_ctrl_c_reaches_trainings_in_processes_as_one_line(undisturbed: tuple[Path, int], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    args = ["retrain", str(undisturbed[0] / "front.json"), "--epochs", "100000", "--out", str(out), "--jobs", "2"]
+    command = [sys.executable, "-m", "evospace", *args]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    begun = set[str]()
+    while len(begun) < 2:  # both have trained an epoch
+        line = process.stdout.readline()
+        assert line
+        begun |= {line.split()[0]} if "epoch 1/" in line else set()
+    os.killpg(process.pid, signal.SIGINT)
+    _, seen = process.communicate()
+    assert process.returncode == 130
+    assert f"go on with: evospace retrain --out {out} --resume" in seen
+    assert "Traceback" not in seen
+    assert len(list(out.rglob("training-*.safetensors"))) >= 2
+
+
+def test_two_processes_do_not_train_into_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = front(tmp_path / "front.json", members=1), tmp_path / "out"
+    assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
+    (out / "net-00/seed-0/result.json").unlink()
+    with alone_with(Job(out, 0, 0)):
+        assert main(["retrain", "--out", str(out), "--resume"]) == 2
+    assert "is being trained by another process" in capsys.readouterr().err
 
 
 def test_a_finished_retraining_exits_at_once_and_takes_more_seeds(

@@ -1,0 +1,72 @@
+"""The commands from a front to a network that ships. Flags are parsed before torch is imported."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from evospace.cli_arguments import stored_config, take
+from evospace.errors import UsageError, printable
+from evospace.settings_file import load_settings
+
+RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images are never read.
+
+--recipe NAME or FILE.yaml gives settings (small-images, the default, or imagenet); flags win."""
+
+
+def retrain_command(args: Sequence[str]) -> int:
+    """`evospace retrain`; returns the exit code."""
+    from evospace.retraining.config import RetrainConfig, load_recipe
+
+    recipe, rest = take("--recipe", args)
+    stored = stored_config(rest)
+    if stored and recipe:
+        raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
+    default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or "small-images")
+    config = tyro.cli(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
+    from evospace.retraining.command import retrain
+
+    retrain(config)
+    return 0
+
+
+def evaluate_command(args: Sequence[str]) -> int:
+    """`evospace evaluate`; returns the exit code."""
+    from evospace.evaluation.settings import EvaluateSettings
+
+    parsed = tyro.cli(EvaluateSettings, args=args, prog="evospace evaluate")
+    from evospace.evaluation.command import evaluate
+    from evospace.report.progress import console
+
+    found, table, lines = evaluate(parsed)
+    if parsed.json:
+        print(json.dumps(found, allow_nan=False))
+        return 0
+    console().print(table)
+    print("\n".join(lines))
+    return 0
+
+
+def export_command(args: Sequence[str]) -> int:
+    """`evospace export`; returns the exit code."""
+    from evospace.deploy.settings import ExportSettings
+
+    parsed = tyro.cli(ExportSettings, args=args, prog="evospace export")
+    parsed.check_required()
+    from evospace.export import export
+
+    lines, found = export(parsed)
+    print(json.dumps(found) if parsed.json else "\n".join(map(printable, lines)))
+    return 0
+
+
+def report_command(args: Sequence[str]) -> int:
+    """`evospace report`; returns the exit code."""
+    from evospace.report.settings import ReportArgs
+
+    parsed = tyro.cli(ReportArgs, args=args, prog="evospace report")
+    from evospace.report.page import write_report
+
+    print(f"wrote {printable(write_report(Path(parsed.run), Path(parsed.out) if parsed.out else None))}")
+    return 0
