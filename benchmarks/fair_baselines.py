@@ -26,6 +26,7 @@ from evospace.evaluation.settings import EvaluateSettings
 from evospace.networks import find_network
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
+from evospace.problem import branches_of
 from evospace.retraining.command import retrain
 from evospace.retraining.config import load_recipe
 from evospace.retraining.fitting import fitting_width
@@ -96,7 +97,7 @@ def baselines(
         "mobilenetv3-like": (widest(swish, "mbconv_k3_e{e}_se", "mbconv_k5_e{e}_se", budget), budget),
     }
     names = pool_names(config.pool, (), se=config.se)
-    space = SearchSpace.over(best.skeleton.blocks(), names, config.branches)
+    space = SearchSpace.over(best.skeleton.blocks(), names, branches_of(config))
     window = parse_budget(budget)[0]
     table = cost_tables(best.skeleton, space, best.classes)[window.metric]
     sampler = WindowSampler(space, table, window, uniform_probabilities(space))

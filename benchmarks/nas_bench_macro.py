@@ -24,9 +24,10 @@ from evospace.sampling.gates import uniform_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
+from evospace.strategies.contract import Problem, SearchSettings
+from evospace.strategies.nse import evolve, first_state
 from evospace.strategies.pareto import front_hypervolume, front_of
 from evospace.strategies.queues import default_rounds, shuffled
-from evospace.strategies.space_evolution import EvolutionSettings, Problem, evolve, first_state
 
 NAMES = ("identity", "mbconv_k3_e3", "mbconv_k5_e6")
 BLOCKS, EVALUATIONS, SEEDS, K = 8, 300, 20, 2
@@ -81,7 +82,7 @@ def evolved(problem: Problem, accuracy: Mapping[str, float], seed: int) -> list[
     """Everything the loop scores with the given number of evaluations."""
     rounds = default_rounds(len(NAMES), K)
     inside = int(EVALUATIONS / rounds / 1.05)
-    settings = EvolutionSettings(candidates=K, samples=inside, seed=seed)
+    settings = SearchSettings(candidates=K, samples=inside, seed=seed)
     results = list(evolve(problem, settings, TableLab(accuracy), first_state(shuffled(FULL, seed), rounds)))
     return [e for r in results for e in r.evaluations][:EVALUATIONS]
 

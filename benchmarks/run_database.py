@@ -21,8 +21,8 @@ from evospace.runs.front import Front
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import make_skeleton
+from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.queues import Queues
-from evospace.strategies.space_evolution import EvolutionState, RoundResult
 
 ROUNDS, SAMPLES, REPEATS = 20, 5000, 3
 
@@ -44,7 +44,7 @@ def fill(run: Path) -> None:
             for i in range(SAMPLES)
         ]  # fmt: skip
         front = tuple(drawn[-5:])
-        state = EvolutionState(round=number, rounds=ROUNDS, inherited=everything, waiting=((),) * blocks, front=front)
+        state = SearchState(round=number, rounds=ROUNDS, inherited=everything, waiting=((),) * blocks, front=front)
         summary = {
             "round": number, "active": 1, "pruned": 0, "expected_cost": 1.0, "front": 5, "best": 0.5,
             "hypervolume": 0.1, "rehearsed_hypervolume": None,

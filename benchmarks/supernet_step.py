@@ -37,8 +37,8 @@ from evospace.supernet.fitness import Fitness, draw_pairs
 from evospace.supernet.network import Network
 from evospace.supernet.supernet import SuperNet
 from evospace.training.optimisers import sgd
+from evospace.training.rules.nse import fitness_step
 from evospace.training.snapshot import TrainState
-from evospace.training.supernet_trainer import fitness_step
 
 PAIRS, CLASSES, BATCH, SIZE, K = 7, 100, 32, 64, 5
 SKELETON = make_skeleton("mobile", image_size=SIZE, image_channels=3)

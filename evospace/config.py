@@ -32,6 +32,9 @@ class SearchConfig:
     """Table of this device's latencies (see `evospace profile`), for a latency budget."""
     out: str = ""
     """Run directory to write; default runs/<data>-<time>."""
+    strategy: str = "nse"
+    """How to search: nse (the method), or a rival: one-shot, spos, darts, proxyless, shrinking, regularized-evolution,
+    random, random-draw. See docs/strategies.md."""
     seed: int = 0
     """Every random draw derives from it."""
     epochs: int = 20
@@ -41,20 +44,26 @@ class SearchConfig:
     max_rounds: int = 0
     """Stop after this many rounds; 0 means as many as it takes to traverse every operation."""
     candidates: int = 5
-    """K: operations per block searched in one round."""
+    """K: operations per block searched in one round; with --strategy shrinking, how many the space is shrunk to."""
     pool: str = "mobile27"
     """Pools of operations (see `evospace pools`), with commas between, each perhaps filtered by conditions after
     colons: "mobile27,modern:kernel<=5:kind!=involution". Settings: kernel, expansion, dilation, kind, se."""
+    operations: int = 0
+    """Use only so many operations of the pool in each block, a random subset by --seed (smaller ones lie inside larger
+    ones); 0 means all."""
     ops: str = ""
     """Python files of your own operations, separated by commas; they join the pool."""
     skeleton: str = ""
     """mobile, latency, small8, small32 or small64; default: chosen from the image size."""
-    branches: Literal["multi", "single"] = "multi"
-    """Whether a block may use several operations at once, or at most one."""
+    branches: Literal["auto", "multi", "single"] = "auto"
+    """Whether a block may use several operations at once, or at most one; auto is what the strategy is made for (multi
+    where it can be)."""
     image_size: int = 0
     """Pixels; 0 means the data set's own (of a folder: the median shorter side, at most 224)."""
     data_dir: str = ""
     """Where the named data sets lie or are downloaded to."""
+    train_images: int = 0
+    """Search with only so many training images, drawn by --seed (held-out ones are among them); 0 means all."""
     activation: Literal["relu", "swish"] = "relu"
     """Activation of the whole network."""
     se: bool = False
@@ -74,6 +83,20 @@ class SearchConfig:
     """How near, with --train-gates in-budget: multiples of the middle of the budget."""
     prune_threshold: float = -2.0
     """Drop an operation whose fitness (a logit) falls below it."""
+    lock: bool = True
+    """Never prune what the front before has handed on (nse)."""
+    rehearse: bool = True
+    """Score the front before again, beside the new architectures (nse)."""
+    inherit_from: Literal["front", "best"] = "front"
+    """Whose operations the next round inherits: all members' of the front, or the most accurate one's (nse)."""
+    darts_order: Literal[1, 2] = 1
+    """Order of DARTS' gradient (darts)."""
+    shrink_by: Literal["angle", "fitness"] = "angle"
+    """What tells which operations to drop (shrinking)."""
+    then: Literal["spos", "one-shot"] = "spos"
+    """How to search what is left (shrinking)."""
+    score_by: Literal["shared-weights", "training"] = "shared-weights"
+    """Score by a supernet's weights, or by training each architecture for --epochs (regularized-evolution)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     workers: int = 0
@@ -125,9 +148,11 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("seed", -LARGEST, LARGEST),
     ("epochs", 1, 100_000),
     ("samples", 1, 1_000_000),
+    ("operations", 0, 10_000),
     ("max_rounds", 0, 10_000),
     ("candidates", 2, 1_000),
     ("image_size", 0, 1024),
+    ("train_images", 0, 2**31),
     ("batch_size", 2, 65_536),
     ("lr", 1e-6, 100.0),
     ("calibration_batches", 1, 10_000),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,11 +13,9 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
-from evospace.cost.budget import parse_budget
 from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable
-from evospace.cost.network_cost import cost_tables
-from evospace.data import ImageData, hold_out, load_data, require_enough
+from evospace.data import ImageData, hold_out, load_data, require_enough, with_train_images
 from evospace.devices import device_of, rng_devices
 from evospace.errors import BudgetError, CollapseError, UsageError, printable
 from evospace.forecast import forecast, report_space
@@ -25,9 +23,10 @@ from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
+from evospace.problem import check_strategy, make_problem, settings_of
 from evospace.profiling.measure import doubts, measure
 from evospace.report.figures import draw_fronts, draw_space
-from evospace.report.plan_lines import SpaceReport, forecast_lines, outcome_line, space_lines
+from evospace.report.plan_lines import Forecast, SpaceReport, forecast_lines, outcome_line, space_lines
 from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
 from evospace.result import SearchResult, members_of
@@ -35,17 +34,11 @@ from evospace.runs.files import write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
-from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton, make_skeleton
-from evospace.strategies.queues import default_rounds, require_limit, require_reachable, shuffled
-from evospace.strategies.space_evolution import (
-    EvolutionSettings,
-    EvolutionState,
-    Problem,
-    RoundResult,
-    evolve,
-    first_state,
-)
+from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
+from evospace.strategies.nse import first_state
+from evospace.strategies.queues import require_limit, require_reachable, shuffled
+from evospace.strategies.strategy import STRATEGIES, Strategy
 from evospace.workbench import Workbench
 
 TABLE = "latency table"
@@ -89,6 +82,8 @@ def prepare(config: SearchConfig) -> "Experiment":
         device=device,
         workers=config.workers,
     )
+    if config.train_images:
+        data = with_train_images(data, config.train_images, config.seed)
     require_enough(data)
     skeleton = make_skeleton(
         config.skeleton or None,
@@ -97,6 +92,7 @@ def prepare(config: SearchConfig) -> "Experiment":
         activation=config.activation,
     )
     latency = read_latency_table(Path(config.latency_table)) if config.latency_table else None
+    check_strategy(config)
     problem = make_problem(config, skeleton, kinds, len(data.classes), latency)
     require_reachable(problem.full, problem.table, problem.budget)
     for table, high in problem.upper:
@@ -112,27 +108,6 @@ def prepare(config: SearchConfig) -> "Experiment":
         kinds=kinds,
         latency=latency,
     )
-
-
-def make_problem(
-    config: SearchConfig,
-    skeleton: Skeleton,
-    kinds: tuple[str, ...],
-    classes: int,
-    latency: LatencyTable | None = None,
-) -> Problem:
-    """The full space over the pool, its budget and its cost tables.
-
-    Raises `DataError` where the latency table is for other networks or lacks an operation.
-    """
-    names = pool_names(config.pool, kinds, se=config.se)
-    full = SearchSpace.over(skeleton.blocks(), names, config.branches)
-    tables = cost_tables(skeleton, full, classes)
-    if latency:
-        latency.require(skeleton, classes)
-        tables["latency"] = latency.cost_table(full)
-    budget, limits = parse_budget(config.budget)
-    return Problem(full=full, tables=tables, budget=budget, classes=classes, limits=limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,15 +152,24 @@ class Experiment:
         return report_space(self.problem, self.config.seed)
 
     @property
-    def settings(self) -> EvolutionSettings:
-        """The method's own settings."""
-        config = self.config
-        return EvolutionSettings(
-            stop_after=config.max_rounds,
-            candidates=config.candidates,
-            samples=config.samples,
-            seed=config.seed,
-        )
+    def strategy(self) -> Strategy:
+        """How to search."""
+        return STRATEGIES[self.config.strategy]
+
+    @property
+    def settings(self) -> SearchSettings:
+        """The strategy's own settings."""
+        return settings_of(self.config)
+
+    @property
+    def rule(self) -> RuleName | None:
+        """What most of the training is; `None` where no supernet is trained, and so there is nothing to forecast."""
+        return self.strategy.rule(self.settings)
+
+    def forecast(self, state: SearchState, rounds: int, check: Callable[[], None] = lambda: None) -> Forecast:
+        """What the `rounds` after `state` will take; see `evospace.forecast`."""
+        assert self.rule is not None
+        return forecast(self.bench, self.rule, self.strategy.sizes(state, self.settings)[:rounds], state.round, check)
 
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""
@@ -201,20 +185,22 @@ class Experiment:
             with progress, writing(self.directory.path), self._board(state.round) as board:
                 lab = SupernetLab(bench=self.bench, run=self.directory, progress=progress, board=board, signals=signals)
                 self._announce(lab, state, rounds)
-                for result in evolve(self.problem, self.settings, lab, state):
-                    self._finish_round(lab, result)
+                published: Front | None = None
+                for result in self.strategy.search(self.problem, self.settings, lab, state):
+                    published = self._finish_round(lab, result)
                 lab.checkpoints.clear()  # where a crash came between storing the last round and this
-                front = self._measured(lab, self._publish(self.directory.database.states()))
+                front = self._measured(lab, published or self._publish(self.directory.database.states()))
         screen.print(front_table(front.members, f"Pareto front of {self.directory.path}", front.measured))
         if plan := self.directory.plan():
             screen.print(outcome_line(plan, self.directory.database.summaries()), soft_wrap=True)
         screen.print("wrote " + ", ".join(map(str, self.directory.contents())), soft_wrap=True)
         return SearchResult(run=self.directory.path, front=members_of(self.directory, front))
 
-    def first_state(self) -> EvolutionState:
+    def first_state(self) -> SearchState:
         """Nothing searched yet."""
-        planned = default_rounds(len(self.problem.full.candidates[0]), self.config.candidates)
-        return first_state(shuffled(self.problem.full, self.config.seed), planned)
+        full = self.problem.full
+        rounds = self.strategy.rounds(max(map(len, full.candidates)), self.settings)
+        return first_state(shuffled(full, self.config.seed), rounds)
 
     def _board(self, done: int) -> SummaryWriter:
         """TensorBoard's writer; what an ended run had drawn beyond its last finished round is drawn again."""
@@ -224,7 +210,7 @@ class Experiment:
         """What is searched and on what, the space beside the budget, and what is doubtful about the latency table."""
         yield (
             f"{self.config.data}: {self.problem.classes} classes, {self.skeleton.image_size} pixels,"
-            f" skeleton {self.skeleton.name}, {self.device}"
+            f" skeleton {self.skeleton.name}, {self.device}, strategy {self.config.strategy}"
         )
         yield from space_lines(self.problem, self.report)
         if self.latency:
@@ -232,14 +218,14 @@ class Experiment:
             for doubt in doubts(self.latency, self.config.latency_table, self.device):
                 yield f"warning: {doubt}"
 
-    def _announce(self, lab: SupernetLab, state: EvolutionState, rounds: int) -> None:
+    def _announce(self, lab: SupernetLab, state: SearchState, rounds: int) -> None:
         """Before anything is trained; a run that was begun has its forecast already."""
         for line in self.announcement():
             lab.progress.line(line)
-        if self.directory.plan() is None and state.round < rounds:
+        if self.directory.plan() is None and state.round < rounds and self.rule:
             check = partial(lab.check_signals, "the steps that are timed for the forecast")
             try:
-                found = forecast(self.bench, state, rounds - state.round, check)
+                found = self.forecast(state, rounds - state.round, check)
             except (
                 BudgetError,
                 CollapseError,
@@ -270,7 +256,7 @@ class Experiment:
         write_json(self.directory.front, front.to_json())
         return front
 
-    def _finish_round(self, lab: SupernetLab, result: RoundResult) -> None:
+    def _finish_round(self, lab: SupernetLab, result: RoundResult) -> Front:
         """Weights first, then the round in one transaction, then what can be drawn from it again."""
         number, front = result.state.round, result.state.front
         result.summary.update(
@@ -288,7 +274,7 @@ class Experiment:
         lab.save(number, front)
         self.directory.database.add(result)
         lab.checkpoints.clear()
-        self._publish(self.directory.database.states())
+        published = self._publish(self.directory.database.states())
         lab.board.add_scalar("round/hypervolume", result.hypervolume, number)
         s = self.directory.database.summaries()[-1]
         lab.progress.line(
@@ -296,8 +282,9 @@ class Experiment:
             f" hypervolume {result.hypervolume:.4f}, pruned {s['pruned']} of {s['active']},"
             f" train {s['train_seconds']:.1f} s, score {s['score_seconds']:.1f} s"
         )
+        return published
 
-    def _publish(self, states: Sequence[EvolutionState]) -> Front:
+    def _publish(self, states: Sequence[SearchState]) -> Front:
         """Write the pictures and `front.json`, all from what the database holds."""
         run, problem = self.directory, self.problem
         front = Front(
@@ -310,7 +297,7 @@ class Experiment:
             latency_of=str(self.latency.setting) if self.latency else "",
         )
         draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
-        names, blocks = problem.full.candidates[0], len(problem.full.candidates)
+        names, blocks = pool_names(self.config.pool, self.kinds, se=self.config.se), len(problem.full.candidates)
         draw_space(run.path / "space.png", run.database.ledger(), names, blocks)
         write_json(run.front, front.to_json())  # last: a run whose front is published has its pictures
         return front

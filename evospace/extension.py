@@ -12,10 +12,11 @@ from evospace.result import SearchResult
 from evospace.runs.files import flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory, read_config
 from evospace.settings_file import settings_from
+from evospace.strategies.contract import SearchState
+from evospace.strategies.nse import extended
 from evospace.strategies.queues import shuffled
-from evospace.strategies.space_evolution import EvolutionState, extended
 
-SAME = ("data", "budget", "seed", "skeleton", "branches", "image_size", "activation", "se")
+SAME = ("strategy", "data", "budget", "seed", "skeleton", "branches", "image_size", "train_images", "activation", "se")
 """Settings that say what the inherited front is: an extension cannot change them."""
 
 
@@ -46,6 +47,8 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
     changed = [f"{key}: {was!r} -> {now!r}" for key, was, now in pairs if was != now]
     if changed:
         raise UsageError(f"an extension keeps what {run} was searched for ({'; '.join(changed)}); begin a new search")
+    if before.strategy != "nse":
+        raise UsageError(f"{run} was searched by --strategy {before.strategy}; only nse goes on with more operations")
     old.database.check()
     states = old.database.states()
     if not states:
@@ -59,14 +62,14 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
     return search(replace(whole, resume=True))
 
 
-def _whole_settings(before: SearchConfig, config: SearchConfig, state: EvolutionState) -> SearchConfig:
+def _whole_settings(before: SearchConfig, config: SearchConfig, state: SearchState) -> SearchConfig:
     """The settings of the extended run as one search: old and new operations, rounds counted from its first."""
     pool, ops = (",".join(filter(None, texts)) for texts in ((before.pool, config.pool), (before.ops, config.ops)))
     rounds = state.round + config.max_rounds if config.max_rounds else 0
     return replace(config, pool=pool, ops=ops, max_rounds=rounds)
 
 
-def _check_latencies(experiment: Experiment, state: EvolutionState) -> None:
+def _check_latencies(experiment: Experiment, state: SearchState) -> None:
     """Raise `DataError` where the latency table, which may know more operations by now, changed the front's costs."""
     table = experiment.problem.tables.get("latency")
     changed = [e for e in state.front if e.latency != (table.cost(e.architecture) if table else None)]
@@ -77,7 +80,7 @@ def _check_latencies(experiment: Experiment, state: EvolutionState) -> None:
         )
 
 
-def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state: EvolutionState) -> None:
+def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state: SearchState) -> None:
     """Build the new run directory beside its place, then move it there: it is whole or it is not there."""
     old.check_contents(experiment.contents, operations=False, but=(TABLE,))
     _check_latencies(experiment, state)

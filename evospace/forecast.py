@@ -4,7 +4,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from evospace.sampling.budget import WindowSampler, keeps, log_count
 from evospace.sampling.gates import uniform_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
-from evospace.strategies.queues import Queues, reach, shuffled
-from evospace.strategies.space_evolution import BELOW, EvolutionState, Problem
+from evospace.strategies.contract import Problem, RuleName
+from evospace.strategies.queues import first_active, reach, shuffled
+from evospace.strategies.rounds import BELOW
 from evospace.supernet.supernet import SuperNet
 from evospace.training.supernet_trainer import Progressed
 from evospace.workbench import Workbench
 
-INHERITED = 2
-"""Operations per block that a front hands on: about what the searches of docs/results.md had."""
 STEPS, SECONDS = 24, 2.0
 """Steps that are timed at most, and the time after which they are enough (never fewer than four)."""
 SCORED = 3
@@ -59,34 +58,22 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
     )
 
 
-def active_sizes(waiting: int, k: int, rounds: int, inherited: int) -> list[int]:
-    """Operations per block in each of the `rounds` to come, where a front hands `INHERITED` of them on."""
-    sizes = []
-    for left in range(rounds, 0, -1):
-        fresh = min(max(k - inherited, math.ceil(waiting / left), 0), waiting)
-        sizes.append(inherited + fresh)
-        waiting, inherited = waiting - fresh, INHERITED
-    return sizes
-
-
 def forecast(
-    bench: Workbench, state: EvolutionState, rounds: int, check: Callable[[], None] = lambda: None
+    bench: Workbench, rule: RuleName, sizes: Sequence[int], done: int, check: Callable[[], None] = lambda: None
 ) -> Forecast:
-    """Time a few steps and scores of this search, on its own images, and add up the `rounds` after `state`.
+    """Time a few steps and scores of this search, on its own images, and add up its rounds.
 
-    `check` is called after every step and may raise. Raises `UsageError` where memory runs out.
+    `sizes`: operations per block in each round to come, after `done` ones, trained by `rule`. `check` is called after
+    every step and may raise. Raises `UsageError` where memory runs out.
     """
     config = bench.config
-    sizes = active_sizes(
-        max(map(len, state.waiting)), config.candidates, state.rounds - state.round, min(state.round, 1) * INHERITED
-    )[:rounds]
-    timed = {size: _timed(bench, size, check) for size in {min(sizes), max(sizes)}}
+    timed = {size: _timed(bench, rule, size, check) for size in {min(sizes), max(sizes)}}
     known = sorted(timed)
     step, score = (np.interp(sizes, known, [timed[size][i] for size in known]).tolist() for i in (0, 1))
     steps = config.epochs * (len(bench.splits.train) // bench.batch_size)
     count = config.samples + max(int(BELOW * config.samples), 1)
     return Forecast(
-        first_round=state.round + 1,
+        first_round=done + 1,
         active=tuple(sizes),
         train=tuple(steps * seconds for seconds in step),
         score=tuple(count * seconds for seconds in score),
@@ -99,13 +86,15 @@ class _EnoughError(Exception):
     """Ends the timed steps."""
 
 
-def _timed(bench: Workbench, size: int, check: Callable[[], None]) -> tuple[float, float]:
+def _timed(bench: Workbench, rule: RuleName, size: int, check: Callable[[], None]) -> tuple[float, float]:
     """Seconds of a step (with its share of fitness steps) and of a score, with `size` operations per block."""
     with bench.memory_errors(1):
-        return _timed_steps(bench, _active(bench, size), check)
+        return _timed_steps(bench, rule, _active(bench, size), check)
 
 
-def _timed_steps(bench: Workbench, space: SearchSpace, check: Callable[[], None]) -> tuple[float, float]:
+def _timed_steps(
+    bench: Workbench, rule: RuleName, space: SearchSpace, check: Callable[[], None]
+) -> tuple[float, float]:
     supernet = bench.supernet(0, space)
     ends: list[float] = []
 
@@ -117,7 +106,7 @@ def _timed_steps(bench: Workbench, space: SearchSpace, check: Callable[[], None]
             raise _EnoughError
 
     start = time.monotonic()
-    trainer = bench.trainer(0, space, lambda: supernet, on_step=on_step)
+    trainer = bench.trainer(0, space, lambda: supernet, rule, on_step=on_step)
     with suppress(_EnoughError):
         trainer.run()
     whole = len(ends) > 2
@@ -141,12 +130,7 @@ def _timed_score(bench: Workbench, supernet: SuperNet, space: SearchSpace) -> fl
 def _active(bench: Workbench, size: int) -> SearchSpace:
     """The first `size` operations of every block's queue, made to reach the budget."""
     full = bench.problem.full
-    order = shuffled(full, bench.config.seed)
-    queues = Queues(
-        inherited=((),) * len(order),
-        fresh=tuple(names[:size] for names in order),
-        waiting=tuple(names[size:] for names in order),
-    )
+    queues = first_active(shuffled(full, bench.config.seed), size)
     queues, _ = reach(queues, full, bench.problem.table, bench.problem.budget)
     return full.with_candidates(queues.active())
 

@@ -1,4 +1,4 @@
-"""Trains supernets and scores with them, for the strategy: `evospace.strategies.space_evolution.Lab`."""
+"""Trains supernets and scores with them, for the strategy: `evospace.strategies.contract.Lab`."""
 
 import shlex
 import time
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,20 @@ from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
 from evospace.errors import EvospaceError
+from evospace.estimation.angles import turned
 from evospace.estimation.evaluation import Evaluation
 from evospace.estimation.shared_weights import SharedWeights
+from evospace.estimation.trained_alone import TrainedAlone
 from evospace.report.progress import Progress
 from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
+from evospace.sampling.gates import uniform_probabilities
+from evospace.score_book import ScoreBook
 from evospace.seeding import derive
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
-from evospace.strategies.space_evolution import Problem
+from evospace.strategies.contract import Problem, RuleName
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import inherit_weights
 from evospace.training.snapshot import TrainState, pack, take, unpack
@@ -37,30 +40,36 @@ from evospace.workbench import Workbench
 
 SAVE_SECONDS = 60.0
 """A crash costs at most about this much training; what is stored when does not change the result."""
-SCORES_SECONDS = 1.0
-"""Scores are stored about this often, not one by one: every commit waits for the disk."""
 
 
-@dataclass(kw_only=True)
-class SupernetRound:
-    """One trained round: `evospace.strategies.space_evolution.TrainedRound`."""
+@dataclass(frozen=True, kw_only=True)
+class LabRound:
+    """One trained round: `evospace.strategies.contract.TrainedRound`."""
 
     space: SearchSpace
     probabilities: Sequence[np.ndarray]
     fitness: Mapping[tuple[int, str], float]
-    pruned: Sequence[tuple[int, str, int]]
-    estimator: SharedWeights
+    pruned: Sequence[tuple[int, str, int]] = ()
+    estimator: SharedWeights | TrainedAlone
     summary: dict[str, Any]
     scores: Callable[[Sequence[Architecture]], list[float | str]]
+    initial: Callable[[], SuperNet] | None = None
+    """The first round's supernet as it was before training."""
 
     def score(self, architectures: Sequence[Architecture]) -> list[float | str]:
-        """Accuracy under the shared weights, or why there is none."""
+        """Accuracy, or why there is none."""
         return self.scores(architectures)
+
+    def turned(self) -> dict[tuple[int, str], tuple[float, float, float]]:
+        """<w0, w>, |w0|^2 and |w|^2 per active (block, operation), and of the shared part."""
+        assert self.initial is not None
+        assert isinstance(self.estimator, SharedWeights)
+        return turned(self.initial(), self.estimator.supernet)
 
 
 @dataclass(kw_only=True)
 class SupernetLab:
-    """Trains supernets and scores with them: `evospace.strategies.space_evolution.Lab`.
+    """Trains supernets and scores with them: `evospace.strategies.contract.Lab`.
 
     What it does is stored as it goes on, so that a run that was ended at any moment goes on from there.
     """
@@ -70,7 +79,8 @@ class SupernetLab:
     progress: Progress
     board: SummaryWriter
     signals: Signals
-    last: SupernetRound | None = field(default=None)
+    last: LabRound | None = None
+    book: ScoreBook | None = None
     _saved: float = field(default_factory=time.monotonic)
 
     @property
@@ -88,25 +98,58 @@ class SupernetLab:
         """Of the round under way."""
         return TrainingCheckpoints(self.run.path / "checkpoints", self.progress.line)
 
-    def train(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> SupernetRound:
+    def train(
+        self,
+        round: int,
+        space: SearchSpace,
+        rule: RuleName,
+        *,
+        locked: frozenset[tuple[int, str]] = frozenset(),
+        go_on: bool = False,
+    ) -> LabRound:
         """One round's supernet: fresh or inheriting, trained, pruned; or what is left of that."""
         self.progress.start_round(round)
-        trainer = self._trainer(round, space, locked)
+        inherit = go_on or self.config.weights == "inherit"
+        trainer = self._trainer(round, space, rule, locked, inherit=inherit)
         with self._timed(round, "train"):
             state = self._trained(trainer)
-        probabilities = state.fitness.probabilities(state.space)
         estimator = self.bench.estimator(state.supernet, round)
-        self.last = SupernetRound(
+        probabilities = state.fitness.probabilities(state.space)
+        summary = {
+            "active": sum(map(len, space.candidates)),
+            "pruned": len(state.pruned),
+            "expected_cost": self.problem.table.expected(state.space, probabilities),
+            "images": self.config.epochs * trainer.steps_per_epoch * trainer.settings.batch_size,
+        }
+        self.last = LabRound(
             space=state.space,
             probabilities=probabilities,
             fitness=_alphas(state),
             pruned=state.pruned,
             estimator=estimator,
-            scores=partial(self._scores, round, estimator),
+            scores=self._book(round, estimator).ask,
+            initial=partial(self.bench.supernet, 1, self.problem.full),
+            summary=summary,
+        )
+        return self.last
+
+    def train_alone(self, round: int, space: SearchSpace) -> LabRound:
+        """No supernet: an architecture is trained when it is to be scored."""
+        self.progress.start_round(round)
+        where = f"round {round}, an architecture by itself"
+        estimator = self.bench.alone(lambda: self.check_signals(where))
+        probabilities = uniform_probabilities(space)
+        active = [(b, name) for b, names in enumerate(space.candidates) for name in names]
+        self.last = LabRound(
+            space=space,
+            probabilities=probabilities,
+            fitness=dict.fromkeys(active, 0.0),
+            estimator=estimator,
+            scores=self._book(round, estimator).ask,
             summary={
-                "active": sum(map(len, space.candidates)),
-                "pruned": len(state.pruned),
-                "expected_cost": self.problem.table.expected(state.space, probabilities),
+                "active": len(active),
+                "pruned": 0,
+                "expected_cost": self.problem.table.expected(space, probabilities),
             },
         )
         return self.last
@@ -145,36 +188,36 @@ class SupernetLab:
             raise
         self.run.database.add_seconds(round, phase, time.monotonic() - start)
 
-    def _scores(self, round: int, estimator: SharedWeights, architectures: Sequence[Architecture]) -> list[float | str]:
-        """Score in order, going on after what is stored already."""
-        pairs = zip(self.run.database.scores(round), architectures, strict=False)
-        scores = [score for (_, score), _ in takewhile(lambda pair: pair[0][0] == pair[1], pairs)]
-        stored, saved = len(scores), time.monotonic()
-        with self._timed(round, "score"):
-            for position in range(len(scores), len(architectures)):
-                torch.manual_seed(derive(self.config.seed, "score", round, position))
-                scores.append(estimator.score(architectures[position]))
-                done = position + 1
-                self.progress.scored(done, len(architectures))
-                ended = done == len(architectures) or self.signals.take_save()
-                if ended or time.monotonic() - saved > SCORES_SECONDS:
-                    new = list(zip(architectures[stored:done], scores[stored:], strict=True))
-                    self.run.database.add_scores(round, stored, new)
-                    stored, saved = done, time.monotonic()
-                    self.check_signals(f"round {round}, scoring {done} of {len(architectures)}")
-        return scores
+    def _book(self, round: int, estimator: SharedWeights | TrainedAlone) -> ScoreBook:
+        where = [f"round {round}, scoring"]
 
-    def _supernet(self, round: int, space: SearchSpace) -> SuperNet:
+        def score(position: int, architecture: Architecture) -> float | str:
+            torch.manual_seed(derive(self.config.seed, "score", round, position))
+            return estimator.score(architecture)
+
+        def on_score(asked: int, wanted: int) -> bool:
+            total = max(wanted, self.config.samples)
+            where[0] = f"round {round}, scoring {asked} of {total}"
+            self.progress.scored(asked, total)
+            return self.signals.take_save()
+
+        self.book = ScoreBook(self.run.database, round, score, on_score, lambda: self.check_signals(where[0]))
+        return self.book
+
+    def _supernet(self, round: int, space: SearchSpace, inherit: bool) -> SuperNet:
         supernet = self.bench.supernet(round, space)
-        if self.config.weights == "inherit" and round > 1:
+        if inherit and round > 1:
             inherit_weights(supernet, load_checkpoint(self.run.checkpoint(round - 1))[0])
         return supernet
 
-    def _trainer(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> RoundTrainer:
+    def _trainer(
+        self, round: int, space: SearchSpace, rule: RuleName, locked: frozenset[tuple[int, str]], *, inherit: bool
+    ) -> RoundTrainer:
         return self.bench.trainer(
             round,
             space,
-            partial(self._supernet, round, space),
+            partial(self._supernet, round, space, inherit),
+            rule,
             locked,
             on_epoch=partial(self._epoch, round),
             on_step=partial(self._after_step, round),
@@ -201,14 +244,16 @@ class SupernetLab:
         return self.last.summary
 
     def save(self, round: int, front: Sequence[Evaluation]) -> None:
-        """Keep the round's supernet, and each front architecture's weights with BatchNorm calibrated for it."""
+        """Keep the round's supernet, if any, and each front architecture's weights with its BatchNorm statistics."""
         assert self.last is not None
+        assert self.book is not None
+        self.book.store()
         estimator = self.last.estimator
-        save_checkpoint(self.run.checkpoint(round), estimator.supernet.weights(), {"round": round})
+        if isinstance(estimator, SharedWeights):
+            save_checkpoint(self.run.checkpoint(round), estimator.supernet.weights(), {"round": round})
         for i, e in enumerate(front):
-            estimator.supernet.calibrate(e.architecture, (images for images, _ in estimator.calibration))
-            state = estimator.supernet.extract(e.architecture).state_dict()
-            save_checkpoint(self.run.member(round, i), state, {"round": round, "accuracy": e.accuracy})
+            meta = {"round": round, "accuracy": e.accuracy}
+            save_checkpoint(self.run.member(round, i), estimator.weights(e.architecture), meta)
 
 
 def _alphas(state: TrainState) -> dict[tuple[int, str], float]:

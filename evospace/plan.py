@@ -8,7 +8,6 @@ import torch
 from evospace.config import SearchConfig
 from evospace.devices import rng_devices
 from evospace.experiment import prepare
-from evospace.forecast import forecast
 from evospace.report.plan_lines import forecast_lines
 
 
@@ -19,9 +18,11 @@ def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
     """
     experiment = prepare(config)
     lines = list(experiment.announcement())
+    told = {"budget": str(experiment.problem.budget), **asdict(experiment.report)}
+    if experiment.rule is None:
+        return [*lines, f"time     not told: --strategy {config.strategy} trains no supernet"], told
     state = experiment.first_state()
     rounds = min(config.max_rounds or state.rounds, state.rounds)
     with torch.random.fork_rng(devices=rng_devices(experiment.device)):
-        found = forecast(experiment.bench, state, rounds)
-    report = asdict(experiment.report)
-    return [*lines, *forecast_lines(found)], {"budget": str(experiment.problem.budget), **report, **found.to_json()}
+        found = experiment.forecast(state, rounds)
+    return [*lines, *forecast_lines(found)], told | found.to_json()

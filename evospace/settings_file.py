@@ -63,15 +63,18 @@ def settings_from(cls: type[T], data: dict[Any, Any], where: str) -> T:
 
 
 def changed_settings(cls: type[Any], old: dict[str, Any], new: dict[str, Any], but: frozenset[str]) -> list[str]:
-    """Lines `key: old -> new` for the settings that differ, those of `but` left out."""
-    keys = [f.name for f in fields(cls) if f.name not in but]
-    return [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in keys if old.get(key) != new[key]]
+    """Lines `key: old -> new` for the settings that differ, those of `but` left out.
+
+    A setting that `old` lacks (it came later) had its default.
+    """
+    stored = {f.name: old.get(f.name, f.default) for f in fields(cls) if f.name not in but}
+    return [f"{key}: {was!r} -> {new[key]!r}" for key, was in stored.items() if was != new[key]]
 
 
 def _check_type(key: str, value: Any, hint: Any, where: str) -> None:
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise UsageError(f"{where}: {key}: {_short(value)} is not one of {', '.join(get_args(hint))}")
+            raise UsageError(f"{where}: {key}: {_short(value)} is not one of {', '.join(map(str, get_args(hint)))}")
         return
     wanted = (int, float) if hint is float else (hint,)
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):

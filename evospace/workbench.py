@@ -11,13 +11,21 @@ from evospace.data import SearchSplits
 from evospace.devices import out_of_memory
 from evospace.errors import UsageError
 from evospace.estimation.shared_weights import SharedWeights
+from evospace.estimation.trained_alone import TrainedAlone
 from evospace.seeding import derive
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
-from evospace.strategies.space_evolution import Problem
+from evospace.strategies.contract import Problem, RuleName
 from evospace.supernet.fitness import PruneRule
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import initialised_supernet
+from evospace.training.recipe import Recipe
+from evospace.training.rules.darts import DartsRule
+from evospace.training.rules.nse import NseRule
+from evospace.training.rules.path_dropout import PathDropoutRule
+from evospace.training.rules.proxyless import ProxylessRule
+from evospace.training.rules.rule import Rule
+from evospace.training.rules.uniform import UniformRule
 from evospace.training.supernet_trainer import RoundTrainer, TrainSettings
 
 
@@ -54,11 +62,31 @@ class Workbench:
         make = partial(SuperNet, self.skeleton, space, self.problem.classes)
         return initialised_supernet(make, self.config.seed, round, self.device)
 
+    def rule(self, name: RuleName, locked: frozenset[tuple[int, str]] = frozenset()) -> Rule:
+        """What a step of training does, by name."""
+        config, table, budget = self.config, self.problem.table, self.problem.budget
+        if name == "nse":
+            return NseRule(
+                table=table,
+                budget=budget,
+                weak=PruneRule(threshold=config.prune_threshold, locked=locked),
+                train_gates=config.train_gates,
+                gates_window=parse_window(config.gates_window),
+            )
+        if name == "darts":
+            return DartsRule(table=table, budget=budget, order=config.darts_order)
+        if name == "proxyless":
+            return ProxylessRule(table=table, budget=budget)
+        if name == "path-dropout":
+            return PathDropoutRule(steps=config.epochs * (len(self.splits.train) // self.batch_size))
+        return UniformRule()
+
     def trainer(
         self,
         round: int,
         space: SearchSpace,
         make: Callable[[], SuperNet],
+        rule: RuleName,
         locked: frozenset[tuple[int, str]] = frozenset(),
         **hooks: Any,
     ) -> RoundTrainer:
@@ -69,20 +97,31 @@ class Workbench:
                 epochs=config.epochs,
                 batch_size=self.batch_size,
                 lr=config.lr,
-                train_gates=config.train_gates,
-                gates_window=parse_window(config.gates_window),
             ),
             make=make,
             space=space,
             train=self.splits.train,
             fitness_split=self.splits.fitness,
             table=self.problem.table,
-            budget=self.problem.budget,
-            rule=PruneRule(threshold=config.prune_threshold, locked=locked),
+            rule=self.rule(rule, locked),
             classes=self.problem.classes,
             seed=config.seed,
             round=round,
             **hooks,
+        )
+
+    def alone(self, on_step: Callable[[], None]) -> TrainedAlone:
+        """Scores by training each architecture by itself, with the search's epochs, batch and rate."""
+        config = self.config
+        return TrainedAlone(
+            skeleton=self.skeleton,
+            classes=self.problem.classes,
+            recipe=Recipe(epochs=config.epochs, batch_size=config.batch_size, lr=config.lr),
+            train=self.splits.train,
+            scoring=self.splits.scoring,
+            seed=config.seed,
+            device=self.device,
+            on_step=on_step,
         )
 
     def estimator(self, supernet: SuperNet, round: int) -> SharedWeights:

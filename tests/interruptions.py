@@ -13,8 +13,10 @@ import torch
 
 import evospace.experiment
 import evospace.lab
+import evospace.score_book
 from evospace.cli import main
 from evospace.estimation.shared_weights import SharedWeights
+from evospace.estimation.trained_alone import TrainedAlone
 from evospace.report.plan_lines import Forecast
 from evospace.runs.database import RunDatabase
 
@@ -25,6 +27,7 @@ MOMENTS: tuple[tuple[Any, str], ...] = (
     (torch.optim.SGD, "step"),
     (torch.optim.Adam, "step"),
     (SharedWeights, "score"),
+    (TrainedAlone, "score"),
     (RunDatabase, "add"),
     (RunDatabase, "add_scores"),
     (Path, "replace"),
@@ -45,7 +48,7 @@ class Moments:
             patch.setattr(owner, name, self._around(getattr(owner, name)))
         patch.setattr(evospace.experiment, "forecast", lambda *args, **kwargs: FORECAST)
         patch.setattr(evospace.lab, "SAVE_SECONDS", 0.0)
-        patch.setattr(evospace.lab, "SCORES_SECONDS", 0.0)
+        patch.setattr(evospace.score_book, "SECONDS", 0.0)
 
     def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:

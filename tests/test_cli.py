@@ -16,7 +16,7 @@ from evospace.config import SearchConfig, parse_window
 from evospace.cost.budget import Budget
 from evospace.errors import BudgetError, DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
-from evospace.experiment import make_problem
+from evospace.problem import make_problem
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.show import describe_network
@@ -277,6 +277,8 @@ def test_the_flags_are_those_that_users_know() -> None:
     flags = {f.name.replace("_", "-") for f in dataclasses.fields(evospace.SearchConfig)}
     assert flags == {
         *("data", "budget", "out", "seed", "epochs", "samples", "max-rounds", "candidates", "pool", "ops", "skeleton"),
+        *("strategy", "operations", "train-images", "lock", "rehearse", "inherit-from", "darts-order", "shrink-by"),
+        *("then", "score-by"),
         *("branches", "image-size", "data-dir", "activation", "se", "batch-size", "lr", "calibration-batches"),
         *(
             "weights",

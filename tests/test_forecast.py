@@ -10,22 +10,30 @@ from evospace.cli import main
 from evospace.config import SearchConfig
 from evospace.errors import BudgetError, UsageError
 from evospace.experiment import prepare
-from evospace.forecast import INHERITED, active_sizes, forecast, report_space
+from evospace.forecast import forecast, report_space
 from evospace.lab import SupernetLab
 from evospace.report.plan_lines import duration, outcome_line
 from evospace.runs.run_directory import RunDirectory
+from evospace.strategies.contract import SearchSettings, SearchState
+from evospace.strategies.nse import INHERITED, active_sizes
 from tests.interruptions import content
 
 QUICK = ["--data", "digits", "--epochs", "1", "--samples", "4", "--calibration-batches", "1"]
 
 
+def sizes(waiting: int, k: int, rounds: int, done: int) -> list[int]:
+    names = tuple(f"op{i}" for i in range(waiting))
+    state = SearchState(round=done, rounds=done + rounds, inherited=((),), waiting=(names,))
+    return active_sizes(state, SearchSettings(candidates=k))
+
+
 def test_sizes_of_the_rounds_by_hand() -> None:
     assert INHERITED == 2
     # 27 waiting, K = 5, 7 rounds: 5; then 22 left over 6 rounds: 4 and 2 inherited; 18 over 5: 4; 14 over 4: 4; ...
-    assert active_sizes(27, 5, 7, 0) == [5, 6, 6, 6, 6, 5, 5]
-    assert active_sizes(45, 5, 12, 2) == [6, 6, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5]
-    assert active_sizes(4, 5, 1, 0) == [4]
-    assert active_sizes(10, 2, 2, 0) == [5, 7]
+    assert sizes(27, 5, 7, 0) == [5, 6, 6, 6, 6, 5, 5]
+    assert sizes(45, 5, 12, 3) == [6, 6, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5]
+    assert sizes(4, 5, 1, 0) == [4]
+    assert sizes(10, 2, 2, 0) == [5, 7]
 
 
 def test_a_space_beside_its_budget() -> None:
@@ -45,7 +53,8 @@ def test_a_space_beside_its_budget() -> None:
 def test_a_forecast_counts_the_rounds_to_come() -> None:
     config = SearchConfig(data="digits", budget="macs=1M", epochs=2, samples=40, calibration_batches=1)
     experiment = prepare(config)
-    found = forecast(experiment.bench, experiment.first_state(), 3)
+    sizes_to_come = experiment.strategy.sizes(experiment.first_state(), experiment.settings)
+    found = forecast(experiment.bench, "nse", sizes_to_come[:3], 0)
     assert found.active == (5, 6, 6)
     assert found.first_round == 1
     assert all(seconds > 0 for seconds in (*found.train, *found.score))

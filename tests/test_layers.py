@@ -19,12 +19,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("strategies",),
     ("report", "runs", "deploy"),
     ("profiling",),
-    ("workbench",),
-    ("result", "lab", "forecast", "networks"),
+    ("problem", "workbench"),
+    ("result", "score_book", "lab", "forecast", "networks"),
     ("experiment",),
     ("extension", "plan"),
     ("show", "show_latency", "retraining", "evaluation", "export"),
-    ("testing", "cli_arguments", "cli_networks", "cli", "__main__"),
+    ("study",),
+    ("testing", "cli_arguments", "cli_networks", "cli_study", "cli", "__main__"),
     ("",),  # the package itself: its public names
 )
 """From low to high; modules of one layer may import each other, in no circle. The longest prefix counts."""

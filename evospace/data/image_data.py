@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from evospace.data.splits import Augmentation, InMemorySplit, Split
-from evospace.errors import DataError
+from evospace.errors import DataError, UsageError
 from evospace.seeding import torch_generator
 
 
@@ -36,6 +36,19 @@ class SearchSplits:
     train: Split
     fitness: Split
     scoring: Split
+
+
+def with_train_images(data: ImageData, count: int, seed: int) -> ImageData:
+    """The data with `count` of its training images, drawn by `seed`; the test is not touched.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    held = len(data.train)
+    if count > held:
+        raise UsageError(f"--train-images {count}: {data.name} has {held}; give at most that, or 0 for all")
+    order = torch.randperm(held, generator=torch_generator(seed, "train-images"))
+    return replace(data, train=data.train.subset(order[:count]))
 
 
 def hold_out(data: ImageData, seed: int) -> SearchSplits:

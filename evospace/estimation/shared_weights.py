@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from evospace.data.splits import Batch, Split
 from evospace.devices import out_of_memory
@@ -23,6 +24,11 @@ class SharedWeights:
     calibration: Sequence[Batch]
     scoring: Split
     """Read anew for every architecture, so that a large set need not fit in memory."""
+
+    def weights(self, architecture: Architecture) -> dict[str, Tensor]:
+        """The architecture's state as a plain network, BatchNorm calibrated for it."""
+        self.supernet.calibrate(architecture, (images for images, _ in self.calibration))
+        return self.supernet.extract(architecture).state_dict()
 
     def score(self, architecture: Architecture) -> float | str:
         """Fraction of the scoring images that the architecture gets right, or the reason why there is none."""

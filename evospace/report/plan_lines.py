@@ -8,7 +8,7 @@ from typing import Any
 
 from evospace.cost.budget import limits_text
 from evospace.report.tables import short_cost
-from evospace.strategies.space_evolution import Problem
+from evospace.strategies.contract import Problem
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from typing import Any
 from evospace.errors import DataError, DiskError
 from evospace.runs.files import replace_file
 from evospace.space.architecture import Architecture
+from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.ledger import LedgerRow
-from evospace.strategies.space_evolution import EvolutionState, RoundResult
 
 FORMAT = 3
 _TABLES = {
@@ -104,7 +104,7 @@ class RunDatabase:
 
         replace_file(path, copy, self._path.stat().st_size)
 
-    def copy_extended(self, path: Path, state: EvolutionState) -> None:
+    def copy_extended(self, path: Path, state: SearchState) -> None:
         """Copy the database to `path` with another state after the last finished round; this one is only read."""
         self._copy(path)
         copy = RunDatabase(path)
@@ -145,10 +145,10 @@ class RunDatabase:
                 (round, phase, seconds),
             )
 
-    def states(self) -> list[EvolutionState]:
+    def states(self) -> list[SearchState]:
         """The state after each finished round, in order."""
         with self._decoding():
-            return [EvolutionState.from_json(json.loads(text)) for (text,) in self._all("SELECT state FROM rounds")]
+            return [SearchState.from_json(json.loads(text)) for (text,) in self._all("SELECT state FROM rounds")]
 
     def summaries(self) -> list[dict[str, Any]]:
         """The summary of each finished round, in order, with the seconds it took."""

@@ -79,7 +79,7 @@ class WindowSampler:
     def draw(self, n: int, rng: np.random.Generator) -> list[Architecture]:
         """`n` independent draws; raises `BudgetError` for an impossible window."""
         if math.isinf(self._log_weight):
-            raise self._impossible()
+            raise self.impossible()
         kept: list[Architecture] = []
         empty = 0
         while len(kept) < n:
@@ -87,7 +87,7 @@ class WindowSampler:
             kept += batch
             empty = 0 if batch else empty + 1
             if empty == _FILTERED:
-                raise self._impossible()
+                raise self.impossible()
         return kept[:n]
 
     def draw_distinct(self, n: int, rng: np.random.Generator) -> list[Architecture]:
@@ -130,7 +130,8 @@ class WindowSampler:
             )
         return list(found)[:n], tried - accepted
 
-    def _impossible(self) -> BudgetError:
+    def impossible(self) -> BudgetError:
+        """The error that says what the window misses and where the space reaches."""
         metric = self.table.metric
         low, high = (amount(metric, cost) for cost in self.table.bounds(self.space))
         below, above = neighbours(self.space, self.table, self.window)

@@ -1,1 +1,5 @@
-"""Strategies: the method (`space_evolution`), and the pure functions it is made of."""
+"""Strategies: the method (`nse`), its rivals, and the pure functions they are made of."""
+
+from evospace.strategies import gradient, nse, one_shot, random_search, regularized_evolution, shrinking, spos
+
+__all__ = ["gradient", "nse", "one_shot", "random_search", "regularized_evolution", "shrinking", "spos"]

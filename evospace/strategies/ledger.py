@@ -1,6 +1,6 @@
 """The ledger: what became of every operation of every round, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class LedgerRow:
     fitness: float
     """alpha when it left or when the round ended."""
     outcome: str
-    """`kept` (on the front), `pruned` (fitness fell below the threshold), `unused` (on no front architecture),
+    """`kept` (on the front), `pruned` (weak, and so taken out of the space), `unused` (on no front architecture),
     or `postponed` (gave way to an operation without which the budget could not be reached)."""
     reason: str
     front: tuple[int, ...] = ()
@@ -43,14 +43,19 @@ def rows_of_round(
     fitness: dict[tuple[int, str], float],
     pruned: Sequence[tuple[int, str, int]],
     front: Sequence[Evaluation],
+    dropped: Mapping[tuple[int, str], str],
 ) -> list[LedgerRow]:
-    """A row per active (block, operation), and one per operation that was swapped out before training."""
-    steps = {(block, name): step for block, name, step in pruned}
+    """A row per active (block, operation), and one per operation that was swapped out before training.
+
+    `dropped`: why an operation was taken out of the space after the round, by (block, operation).
+    """
+    gone = {(block, name): f"fitness below the threshold at step {step}" for block, name, step in pruned}
+    gone |= dropped
     rows = []
     for block, (old, new) in enumerate(zip(queues.inherited, queues.fresh, strict=True)):
         for name in (*old, *new):
             users = tuple(i for i, e in enumerate(front) if name in e.architecture.blocks[block])
-            outcome, reason = _outcome(steps.get((block, name)), users)
+            outcome, reason = _outcome(gone.get((block, name)), users)
             rows.append(
                 LedgerRow(
                     round=round,
@@ -66,9 +71,9 @@ def rows_of_round(
     return rows + [_postponed(round, swap) for swap in swaps]
 
 
-def _outcome(pruned_at: int | None, users: tuple[int, ...]) -> tuple[str, str]:
-    if pruned_at is not None:
-        return "pruned", f"fitness below the threshold at step {pruned_at}"
+def _outcome(gone: str | None, users: tuple[int, ...]) -> tuple[str, str]:
+    if gone is not None:
+        return "pruned", gone
     if users:
         return "kept", f"used by {len(users)} architecture(s) of the front"
     return "unused", "no architecture of the front uses it"

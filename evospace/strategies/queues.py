@@ -28,6 +28,15 @@ class Queues:
         return tuple(old + new for old, new in zip(self.inherited, self.fresh, strict=True))
 
 
+def first_active(order: Sequence[Names], count: int) -> Queues:
+    """The first `count` operations of each block's order active, the rest waiting."""
+    return Queues(
+        inherited=((),) * len(order),
+        fresh=tuple(names[:count] for names in order),
+        waiting=tuple(names[count:] for names in order),
+    )
+
+
 def default_rounds(pool: int, k: int) -> int:
     """ceil((N - 1) / (K - 1)): enough rounds to traverse all even with one inherited operation per block."""
     return max(math.ceil((pool - 1) / (k - 1)), 1)

@@ -1,43 +1,29 @@
-"""Trains the supernet for one round: weight steps, fitness steps, pruning (docs/method.md, section 3)."""
+"""Trains the supernet for one round: epochs, rates, roll-backs (docs/method.md, section 3).
+
+What a step trains is a rule's (`evospace.training.rules`).
+"""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.data.splits import Batch, Split
 from evospace.errors import CollapseError, DataError
-from evospace.sampling.gates import draw, uniform_probabilities
-from evospace.sampling.in_budget import InBudgetGates
-from evospace.sampling.reachable import is_reachable
 from evospace.seeding import derive, numpy_generator
-from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
-from evospace.supernet.choice_block import route_of
-from evospace.supernet.fitness import (
-    Fitness,
-    PruneRule,
-    cost_penalty,
-    draw_pairs,
-    expected_cost,
-    first_weights,
-    pair_route,
-)
+from evospace.supernet.fitness import Fitness
 from evospace.supernet.supernet import SuperNet
 from evospace.training.counting import counted
 from evospace.training.optimisers import set_lr, sgd, started_adam, warmup_cosine
-from evospace.training.snapshot import Position, Snapshot, TrainState, prune, restore, take
+from evospace.training.rules.rule import Rule
+from evospace.training.snapshot import Position, Snapshot, TrainState, restore, take
 
-FITNESS_EVERY = 2
-"""A fitness step follows every second weight step, as the authors' do."""
 FITNESS_BETAS = (0.0, 0.999)
 """Adam without a first moment: alpha follows the last gradient's sign, scaled."""
 TRAVEL, LR_LOW, LR_HIGH = 30.0, 5e-3, 1e-1
@@ -54,11 +40,6 @@ class TrainSettings:
     batch_size: int = 128
     lr: float = 0.1
     """Peak learning rate of the weights."""
-    train_gates: Literal["uniform", "fitness", "in-budget"] = "uniform"
-    """What a weight step draws its architecture from: every gate at 1/2, the current fitness, or every gate at 1/2
-    given that the cost lies in `gates_window`."""
-    gates_window: tuple[float, float] = (0.5, 1.5)
-    """Of the budget's target; the budget itself is always part of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +77,7 @@ class RoundTrainer:
     train: Split
     fitness_split: Split
     table: CostTable
-    budget: Budget
-    rule: PruneRule
+    rule: Rule
     classes: int
     seed: int
     round: int
@@ -116,7 +96,7 @@ class RoundTrainer:
         """An untrained supernet with fresh fitness and optimisers."""
         supernet = self.make()
         fitness = Fitness(self.space).to(next(supernet.parameters()).device)
-        fitness_steps = max(self.settings.epochs * self.steps_per_epoch // FITNESS_EVERY, 1)
+        fitness_steps = max(self._fitness_steps(self.settings.epochs * self.steps_per_epoch), 1)
         lr = min(max(TRAVEL / fitness_steps, LR_LOW), LR_HIGH)
         return TrainState(
             supernet=supernet,
@@ -169,15 +149,16 @@ class RoundTrainer:
         state = progressed.state
         for images, labels, held_out in self._batches(progressed):
             step = state.position.epoch * self.steps_per_epoch + state.position.step
-            self._prune(state, step)
-            set_lr(state.weight_optimiser, self._lr(step) * state.position.scale)
+            self.rule.prune(state, step)
+            lr = self._lr(step) * state.position.scale
+            set_lr(state.weight_optimiser, lr)
             self._seed_operations(step)
             loss, logits = self._weight_step(state, images, labels, step)
             state.position = counted(state.position, loss, logits, labels)
             if not math.isfinite(loss):
                 break
             if held_out is not None:
-                fitness_step(state, held_out, self._rng("fitness-step", step), self.table, self.budget)
+                self.rule.fitness_step(state, held_out, (images, labels), self._rng("fitness-step", step), lr)
             self.on_step(progressed)
         position = state.position
         return EpochReport(
@@ -193,18 +174,22 @@ class RoundTrainer:
         """What is left of the epoch: a training batch, and a held-out one where a fitness step follows."""
         epoch, done = progressed.state.position.epoch, progressed.state.position.step
         first, size = epoch * self.steps_per_epoch, self.settings.batch_size
-        used = _fitness_steps(first + done) - _fitness_steps(first)
+        used = self._fitness_steps(first + done) - self._fitness_steps(first)
         try:
             held_out = self._held_out(epoch, used)
             batches = self.train.epoch(
                 size, seed=derive(self.seed, "augment", self.round, epoch), drop_last=True, start=done
             )
             for step, (images, labels) in enumerate(batches, start=first + done):
-                due = _fitness_steps(step + 1) > _fitness_steps(step)
+                due = self._fitness_steps(step + 1) > self._fitness_steps(step)
                 yield images, labels, next(held_out) if due else None
         except DataError:
             self.on_data_error(progressed)
             raise
+
+    def _fitness_steps(self, steps: int) -> int:
+        """Fitness steps among the first `steps` weight steps of the round."""
+        return steps // self.rule.every if self.rule.every else 0
 
     def _lr(self, step: int) -> float:
         steps = self.settings.epochs * self.steps_per_epoch
@@ -228,66 +213,14 @@ class RoundTrainer:
             turn, start = turn + 1, 0
 
     def _weight_step(self, state: TrainState, images: Tensor, labels: Tensor, step: int) -> tuple[float, Tensor]:
-        architecture = self._drawn(state, self._rng("weight-step", step))
+        route = self.rule.route(state, self._rng("weight-step", step), step)
         state.supernet.train()
-        logits = state.supernet(images, route_of(architecture))
+        logits = state.supernet(images, route)
         loss = functional.cross_entropy(logits, labels)
         state.weight_optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         state.weight_optimiser.step()
         return float(loss.detach()), logits.detach()
-
-    def _drawn(self, state: TrainState, rng: np.random.Generator) -> Architecture:
-        """What a weight step trains."""
-        if self.settings.train_gates == "in-budget":
-            return self._in_budget.draw(state.space, rng)
-        fitted = self.settings.train_gates == "fitness"
-        gates = state.fitness.probabilities(state.space) if fitted else uniform_probabilities(state.space)
-        return draw(state.space, gates, rng)
-
-    @cached_property
-    def _in_budget(self) -> InBudgetGates:
-        return InBudgetGates(self.table, self.budget.around(*self.settings.gates_window))
-
-    def _prune(self, state: TrainState, step: int) -> None:
-        """Drop weak operations, weakest first, but none whose loss would put the budget out of reach."""
-        for pair in self.rule.weak(state.space, state.fitness.values(state.space)):
-            if pair in state.needed:
-                continue
-            if not is_reachable(state.space.without([pair]), self.table, self.budget):
-                state.needed.add(pair)
-                continue
-            prune(state, pair, step)
-
-
-def _fitness_steps(steps: int) -> int:
-    """Fitness steps among the first `steps` weight steps of a round."""
-    return steps // FITNESS_EVERY
-
-
-def fitness_step(
-    state: TrainState,
-    batch: tuple[Tensor, Tensor],
-    rng: np.random.Generator,
-    table: CostTable,
-    budget: Budget,
-) -> float:
-    """One update of alpha on held-out images; weights get no gradient. Returns the loss with its penalty."""
-    images, labels = batch
-    pairs = draw_pairs(state.space, state.fitness, rng)
-    state.supernet.train().requires_grad_(False)
-    try:
-        u = first_weights(state.fitness, state.space, pairs)
-        logits = state.supernet(images, pair_route(pairs, u))
-        expected = expected_cost(pairs, u, table)
-        loss = functional.cross_entropy(logits, labels) + cost_penalty(expected, budget.target)
-        state.fitness_optimiser.zero_grad(set_to_none=True)
-        if loss.isfinite() and loss.requires_grad:
-            torch.autograd.backward(loss)
-            state.fitness_optimiser.step()
-    finally:
-        state.supernet.requires_grad_(True)
-    return float(loss.detach())
 
 
 def collapsed(report: EpochReport, best: float, chance: float) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from evospace.data import DATASETS, ImageData, InMemorySplit, Split, hold_out, load_data
+from evospace.data import DATASETS, ImageData, InMemorySplit, Split, hold_out, load_data, with_train_images
 from evospace.data.datasets import DEBIAN_FASHION
 from evospace.errors import DataError, UsageError
 
@@ -131,3 +131,15 @@ def test_cifar_comes_from_torchvision(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (len(data.train), len(data.test), data.classes) == (6, 2, ("plane", "car"))
     with pytest.raises(DataError, match=r"no route to host.*--data-dir"):
         load_data("cifar100", data_dir=tmp_path)
+
+
+def test_a_part_of_the_training_images_is_drawn_by_the_seed() -> None:
+    data = numbered(50)
+    part = with_train_images(data, 20, 1)
+    assert len(set(labels(part.train))) == 20
+    assert labels(part.train) == labels(with_train_images(data, 20, 1).train)
+    assert set(labels(part.train)) != set(labels(with_train_images(data, 20, 2).train))
+    assert set(labels(with_train_images(data, 10, 1).train)) < set(labels(part.train))
+    assert len(part.test) == 50
+    with pytest.raises(UsageError, match=r"--train-images 51: n has 50"):
+        with_train_images(data, 51, 1)

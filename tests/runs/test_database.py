@@ -9,9 +9,9 @@ from evospace.errors import DataError
 from evospace.estimation.evaluation import Evaluation
 from evospace.runs.database import RunDatabase
 from evospace.space.architecture import Architecture
+from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.ledger import LedgerRow
 from evospace.strategies.queues import Queues
-from evospace.strategies.space_evolution import EvolutionState, RoundResult
 
 
 def result(number: int) -> RoundResult:
@@ -19,7 +19,7 @@ def result(number: int) -> RoundResult:
     row = LedgerRow(
         round=number, block=0, operation="a", inherited=False, fitness=0.1, outcome="kept", reason="r", front=(0,)
     )
-    state = EvolutionState(round=number, rounds=9, inherited=(("a",),), waiting=(("b",),), front=(member,))
+    state = SearchState(round=number, rounds=9, inherited=(("a",),), waiting=(("b",),), front=(member,))
     queues = Queues(inherited=((),), fresh=(("a",),), waiting=(("b",),))
     return RoundResult(
         state=state,

@@ -15,18 +15,20 @@ from evospace.data.policy import Policy
 from evospace.data.splits import Batch, InMemorySplit
 from evospace.errors import CollapseError, DataError
 from evospace.sampling.reachable import is_reachable
+from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
+from evospace.supernet.choice_block import Route
 from evospace.supernet.fitness import PruneRule
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import inherit_weights, initialised_supernet
+from evospace.training.rules.nse import NseRule, fitness_step
 from evospace.training.snapshot import Snapshot, TrainState, restore, take
 from evospace.training.supernet_trainer import (
     EpochReport,
     RoundTrainer,
     TrainSettings,
     collapsed,
-    fitness_step,
 )
 
 SKELETON = make_skeleton(None, image_size=8, image_channels=1)
@@ -42,7 +44,8 @@ def split(count: int) -> InMemorySplit:
 
 
 def trainer(**changes: Any) -> RoundTrainer:
-    rule = changes.pop("rule", PruneRule())
+    gates = {name: changes.pop(name) for name in ("train_gates", "gates_window") if name in changes}
+    weak = changes.pop("rule", PruneRule())
     settings = TrainSettings(**({"epochs": 2, "batch_size": 8, "lr": 0.05} | changes))
     return RoundTrainer(
         settings=settings,
@@ -51,8 +54,7 @@ def trainer(**changes: Any) -> RoundTrainer:
         train=split(32),
         fitness_split=split(16),
         table=TABLE,
-        budget=BUDGET,
-        rule=rule,
+        rule=NseRule(table=TABLE, budget=BUDGET, weak=weak, **gates),
         classes=3,
         seed=0,
         round=1,
@@ -63,12 +65,16 @@ def start(work: RoundTrainer) -> TrainState:
     return work.start()
 
 
+def cost_of(route: Route) -> int:
+    return TABLE.cost(Architecture.of(terms[0].ops for terms in route))
+
+
 def test_in_budget_gates_train_only_what_is_near_the_budget() -> None:
     uniform, near = trainer(), trainer(train_gates="in-budget", gates_window=(0.8, 1.2))
     state, rng = uniform.start(), np.random.default_rng(0)
-    costs = [TABLE.cost(near._drawn(state, rng)) for _ in range(40)]
+    costs = [cost_of(near.rule.route(state, rng, 0)) for _ in range(40)]
     assert all(0.8 * BUDGET.target <= cost <= 1.2 * BUDGET.target for cost in costs)
-    assert any(TABLE.cost(uniform._drawn(state, rng)) > 1.2 * BUDGET.target for _ in range(40))
+    assert any(cost_of(uniform.rule.route(state, rng, 0)) > 1.2 * BUDGET.target for _ in range(40))
 
 
 def trained(**changes: Any) -> TrainState:
@@ -99,7 +105,7 @@ def test_pruning_keeps_the_budget_in_reach_and_the_locked() -> None:
     state = start(work)
     with torch.no_grad():
         state.fitness.alpha.fill_(-1.0)
-    work._prune(state, 0)
+    work.rule.prune(state, 0)
     assert state.pruned
     assert is_reachable(state.space, TABLE, BUDGET)
     assert "mbconv_k3_e3" in state.space.candidates[0]

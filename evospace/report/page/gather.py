@@ -13,8 +13,8 @@ from evospace.report.page.retrained import Retrained, read_retrained
 from evospace.report.page.traces import Curve, read_curves
 from evospace.runs.front import LARGEST
 from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.strategies.contract import SearchState
 from evospace.strategies.ledger import LedgerRow
-from evospace.strategies.space_evolution import EvolutionState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class RunFacts:
     config: Mapping[str, Any]
     budget: Budget
     limits: Mapping[str, int]
-    states: tuple[EvolutionState, ...]
+    states: tuple[SearchState, ...]
     """After each finished round; at least one."""
     summaries: tuple[dict[str, Any], ...]
     ledger: tuple[LedgerRow, ...]

@@ -11,15 +11,9 @@ from evospace.cost.table import CostTable
 from evospace.sampling.gates import uniform_probabilities
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
+from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
+from evospace.strategies.nse import evolve, first_state
 from evospace.strategies.queues import default_rounds, shuffled
-from evospace.strategies.space_evolution import (
-    EvolutionSettings,
-    EvolutionState,
-    Problem,
-    RoundResult,
-    evolve,
-    first_state,
-)
 
 BLOCKS, POOL = 3, 7
 NAMES = tuple(f"op{i}" for i in range(POOL))
@@ -27,7 +21,7 @@ FULL = SearchSpace((NAMES,) * BLOCKS, (False, True, False), "single")
 COST = {name: 10 + i for i, name in enumerate(NAMES)}
 TABLES = {m: CostTable(metric=m, fixed=5, ops=(COST,) * BLOCKS) for m in ("macs", "params")}
 PROBLEM = Problem(full=FULL, tables=TABLES, budget=Budget.parse("macs=30..60"), classes=10)
-SETTINGS = EvolutionSettings(candidates=3, samples=60)
+SETTINGS = SearchSettings(candidates=3, samples=60)
 
 
 def oracle(architecture: Architecture) -> float:
@@ -46,20 +40,35 @@ class TableRound:
     def score(self, architectures: Sequence[Architecture]) -> list[float]:
         return [oracle(a) for a in architectures]
 
+    def turned(self) -> dict[tuple[int, str], tuple[float, float, float]]:
+        raise NotImplementedError
+
 
 @dataclass
 class TableLab:
     active: list[SearchSpace] = field(default_factory=list)
     locked: list[frozenset[tuple[int, str]]] = field(default_factory=list)
 
-    def train(self, round: int, space: SearchSpace, locked: frozenset[tuple[int, str]]) -> TableRound:
+    def train(
+        self,
+        round: int,
+        space: SearchSpace,
+        rule: RuleName,
+        *,
+        locked: frozenset[tuple[int, str]] = frozenset(),
+        go_on: bool = False,
+    ) -> TableRound:
+        assert (rule, go_on) == ("nse", False)
         self.active.append(space)
         self.locked.append(locked)
         fitness = {(b, n): 0.0 for b, names in enumerate(space.candidates) for n in names}
         return TableRound(space, uniform_probabilities(space), fitness)
 
+    def train_alone(self, round: int, space: SearchSpace) -> TableRound:
+        raise NotImplementedError
 
-def run(lab: TableLab, state: EvolutionState | None = None) -> list[RoundResult]:
+
+def run(lab: TableLab, state: SearchState | None = None) -> list[RoundResult]:
     return list(evolve(PROBLEM, SETTINGS, lab, state or first_state(shuffled(FULL, 0), default_rounds(POOL, 3))))
 
 
@@ -98,7 +107,7 @@ def test_every_front_member_is_in_the_window_and_accuracy_rises() -> None:
 
 def test_resuming_from_a_stored_state_gives_the_same_rounds() -> None:
     whole = run(TableLab())
-    stored = EvolutionState.from_json(whole[0].state.to_json())
+    stored = SearchState.from_json(whole[0].state.to_json())
     assert stored == whole[0].state
     again = run(TableLab(), stored)
     assert [r.state for r in again] == [r.state for r in whole[1:]]

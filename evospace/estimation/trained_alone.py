@@ -1,0 +1,73 @@
+"""Scores an architecture by training it by itself: dear, and free of what weights that are shared do to a ranking."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from evospace.data.splits import Split
+from evospace.devices import out_of_memory
+from evospace.errors import CollapseError
+from evospace.seeding import derive
+from evospace.space.architecture import Architecture
+from evospace.space.skeleton import Skeleton
+from evospace.supernet.network import Network, initialise
+from evospace.training.network_trainer import NetworkTrainer
+from evospace.training.recipe import Recipe
+from evospace.training.standalone import accuracy_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedAlone:
+    """Trains on the training images alone, and scores on the scoring split. An architecture's draws are its own."""
+
+    skeleton: Skeleton
+    classes: int
+    recipe: Recipe
+    train: Split
+    scoring: Split
+    seed: int
+    device: str
+    on_step: Callable[[], None]
+    """Called after every step; may raise to end the training, which is begun anew when the search goes on."""
+    _trained: dict[Architecture, dict[str, Tensor]] = field(default_factory=dict)
+
+    def score(self, architecture: Architecture) -> float | str:
+        """Fraction of the scoring images that it gets right once trained, or the reason why there is none."""
+        try:
+            network = Network(self.skeleton, architecture, self.classes)
+            network.load_state_dict(self.weights(architecture))
+            return accuracy_of(network.to(self.device), self.scoring)
+        except CollapseError:
+            return "not finite"
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return "out of memory"
+
+    def weights(self, architecture: Architecture) -> dict[str, Tensor]:
+        """Its trained state; trained (again, to the same) where this process has not done so."""
+        if architecture not in self._trained:
+            self._trained[architecture] = self._train(architecture)
+        return self._trained[architecture]
+
+    def _train(self, architecture: Architecture) -> dict[str, Tensor]:
+        seed = derive(self.seed, f"alone {architecture}")
+
+        def make() -> Network:
+            network = Network(self.skeleton, architecture, self.classes)
+            initialise(network, torch.Generator().manual_seed(derive(seed, "weights")))
+            return network.to(self.device)
+
+        trainer = NetworkTrainer(
+            recipe=self.recipe,
+            make=make,
+            train=self.train,
+            classes=self.classes,
+            seed=seed,
+            device=self.device,
+            on_step=lambda state: self.on_step(),
+        )
+        state = trainer.run(trainer.start())
+        return {key: value.detach().cpu().clone() for key, value in state.network.state_dict().items()}

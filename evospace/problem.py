@@ -1,0 +1,94 @@
+"""From a search's settings to its problem: the space, its costs, the budget, and what the strategy is told."""
+
+from dataclasses import replace
+
+from evospace.config import SearchConfig
+from evospace.cost.budget import parse_budget
+from evospace.cost.latency_table import LatencyTable
+from evospace.cost.network_cost import cost_tables
+from evospace.errors import UsageError
+from evospace.ops.pools import pool_names
+from evospace.settings_file import flag
+from evospace.space.search_space import Branches, SearchSpace
+from evospace.space.skeleton import Skeleton
+from evospace.strategies.contract import Problem, SearchSettings
+from evospace.strategies.queues import first_active, reach, require_reachable, shuffled
+from evospace.strategies.strategy import STRATEGIES
+
+
+def make_problem(
+    config: SearchConfig,
+    skeleton: Skeleton,
+    kinds: tuple[str, ...],
+    classes: int,
+    latency: LatencyTable | None = None,
+) -> Problem:
+    """The full space over the pool, its budget and its cost tables.
+
+    Raises `DataError` where the latency table is for other networks or lacks an operation.
+    """
+    names = pool_names(config.pool, kinds, se=config.se)
+    full = SearchSpace.over(skeleton.blocks(), names, branches_of(config))
+    tables = cost_tables(skeleton, full, classes)
+    if latency:
+        latency.require(skeleton, classes)
+        tables["latency"] = latency.cost_table(full)
+    budget, limits = parse_budget(config.budget)
+    problem = Problem(full=full, tables=tables, budget=budget, classes=classes, limits=limits)
+    return replace(problem, full=_part(problem, config)) if config.operations else problem
+
+
+def branches_of(config: SearchConfig) -> Branches:
+    """What the search's blocks may choose; raises `UsageError` where its strategy is not defined for that."""
+    allowed = STRATEGIES[config.strategy].branches
+    branches = allowed[0] if config.branches == "auto" else config.branches
+    if branches not in allowed:
+        raise UsageError(
+            f"--branches {branches}: --strategy {config.strategy} is defined for {', '.join(allowed)} branches; leave"
+            " the flag out"
+        )
+    return branches
+
+
+def check_strategy(config: SearchConfig) -> None:
+    """Raise `UsageError` for a strategy that is not known, or a setting that it does not read."""
+    strategy = STRATEGIES[config.strategy]
+    default = SearchConfig()
+    for name in sorted(set[str]().union(*(s.honours for s in STRATEGIES.values())) - strategy.honours):
+        if getattr(config, name) != getattr(default, name):
+            readers = ", ".join(s.name for s in STRATEGIES.values() if name in s.honours)
+            raise UsageError(
+                f"{flag(name)} has no effect with --strategy {strategy.name}; leave it out (it belongs to {readers})"
+            )
+
+
+def _part(problem: Problem, config: SearchConfig) -> SearchSpace:
+    """The first `operations` of every block's shuffled pool, made to reach the budget."""
+    full, count = problem.full, config.operations
+    if count > len(full.candidates[0]):
+        raise UsageError(
+            f"--operations {count}: the pool has {len(full.candidates[0])}; give at most that, or 0 for all"
+        )
+    require_reachable(full, problem.table, problem.budget)
+    order = shuffled(full, config.seed)
+    queues, _ = reach(first_active(order, count), full, problem.table, problem.budget)
+    chosen = map(set[str], queues.active())
+    return full.with_candidates(
+        [n for n in names if n in kept] for names, kept in zip(full.candidates, chosen, strict=True)
+    )
+
+
+def settings_of(config: SearchConfig) -> SearchSettings:
+    """What the strategy is told."""
+    return SearchSettings(
+        stop_after=config.max_rounds,
+        candidates=config.candidates,
+        samples=config.samples,
+        seed=config.seed,
+        lock=config.lock,
+        rehearse=config.rehearse,
+        inherit_from=config.inherit_from,
+        shrink_by=config.shrink_by,
+        then=config.then,
+        score_by=config.score_by,
+    )

@@ -1,0 +1,90 @@
+"""DARTS and ProxylessNAS: learn a probability per candidate, then take the most probable architecture in the budget.
+
+Sources: Liu et al., DARTS, ICLR 2019; Cai et al., ProxylessNAS, ICLR 2019. Their gradients are in
+`evospace.training.rules`. Both take the likeliest candidate of each block, which knows no budget; here it is the
+likeliest architecture among those inside it, found exactly. No torch here.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from evospace.sampling.budget import WindowSampler, keeps
+from evospace.sampling.most_probable import most_probable
+from evospace.seeding import numpy_generator
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.contract import (
+    Lab,
+    Problem,
+    RoundResult,
+    RuleName,
+    SearchSettings,
+    SearchState,
+    TrainedRound,
+)
+from evospace.strategies.rounds import Scored, closed, everything
+from evospace.strategies.strategy import STRATEGIES, Strategy
+
+Search = Callable[[Problem, SearchSettings, Lab, SearchState], Iterator[RoundResult]]
+
+
+def discretised(
+    rule: RuleName, problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState
+) -> Iterator[RoundResult]:
+    """Train by `rule` over the full space; the front is the one most probable architecture."""
+    if state.round:
+        return
+    trained = lab.train(1, problem.full, rule)
+    scored = Scored(problem=problem, round=1, trained=trained)
+    scored.ask([_chosen(problem, settings, trained)])
+    yield closed(scored, state, everything(problem.full))
+
+
+def _chosen(problem: Problem, settings: SearchSettings, trained: TrainedRound) -> Architecture:
+    """The most probable architecture in the budget; where that breaks a further limit, the best of `samples` draws."""
+    space, p = trained.space, trained.probabilities
+    best = most_probable(space, problem.table, problem.budget, p)
+    if keeps(best, problem.upper):
+        return best
+    sampler = WindowSampler(space, problem.table, problem.budget, p)
+    drawn, _ = sampler.draw_within(settings.samples, numpy_generator(settings.seed, "sample", 1), problem.upper)
+    return max(drawn, key=lambda a: _log_probability(a, space, p))
+
+
+def _log_probability(architecture: Architecture, space: SearchSpace, probabilities: Sequence[np.ndarray]) -> float:
+    total = 0.0
+    for chosen, names, p in zip(architecture.blocks, space.candidates, probabilities, strict=True):
+        share = float(p[names.index(chosen[0])]) if chosen else 1.0 - float(p.sum())
+        total += math.log(max(share, sys.float_info.min))
+    return total
+
+
+def _search(rule: RuleName) -> Search:
+    return partial(discretised, rule)
+
+
+STRATEGIES.add(
+    "darts",
+    Strategy(
+        name="darts",
+        summary="softmax over all candidates, all evaluated; the most probable in the budget (Liu et al., 2019)",
+        search=_search("darts"),
+        rule=lambda settings: "darts",
+        branches=("single",),
+        honours=frozenset({"darts_order"}),
+    ),
+)
+STRATEGIES.add(
+    "proxyless",
+    Strategy(
+        name="proxyless",
+        summary="binarised two-path gates; the most probable in the budget (Cai et al., 2019)",
+        search=_search("proxyless"),
+        rule=lambda settings: "proxyless",
+        branches=("single",),
+    ),
+)

@@ -1,0 +1,123 @@
+"""Neural Search-space Evolution: the loop (docs/method.md, section 2).
+
+Source: Ci et al., Evolving Search Space for Neural Architecture Search, ICCV 2021. The strategy decides what
+is active, what is scored and what is inherited; a `Lab` trains and scores. No torch here.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from evospace.estimation.evaluation import Evaluation
+from evospace.seeding import numpy_generator
+from evospace.space.architecture import Architecture
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
+from evospace.strategies.pareto import front_hypervolume, survivors
+from evospace.strategies.queues import Names, default_rounds, inherit, reach, refill
+from evospace.strategies.rounds import Scored, closed, sample
+from evospace.strategies.strategy import STRATEGIES, Strategy
+
+INHERITED = 2
+"""Operations per block that a front hands on: about what the searches of docs/results.md had."""
+
+
+def first_state(waiting: tuple[Names, ...], rounds: int) -> SearchState:
+    """Nothing searched yet: every operation waits, in the queues' order."""
+    return SearchState(round=0, rounds=rounds, inherited=((),) * len(waiting), waiting=waiting)
+
+
+def extended(state: SearchState, new: tuple[Names, ...], k: int) -> SearchState:
+    """The state with `new` operations of each block at the end of its queue, and as many more rounds as they need.
+
+    K - 1 of them in each round beside one inherited operation, as `default_rounds` has it.
+    """
+    waiting = tuple(old + more for old, more in zip(state.waiting, new, strict=True))
+    more = math.ceil(max(map(len, waiting)) / (k - 1))
+    return replace(state, waiting=waiting, rounds=state.round + more)
+
+
+def evolve(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+    """Run the rounds after `state`, yielding each as it ends.
+
+    After the last round every operation has been active once in every block. Raises `BudgetError` where a
+    round cannot reach the budget.
+    """
+    last = min(settings.stop_after or state.rounds, state.rounds)
+    for round in range(state.round + 1, last + 1):
+        result = run_round(problem, settings, lab, state, round)
+        yield result
+        state = result.state
+
+
+def run_round(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState, round: int) -> RoundResult:
+    """One round: refill, train, sample, score, rehearse, keep the front, inherit."""
+    rounds_left = state.rounds - round + 1
+    queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=rounds_left)
+    queues, swaps = reach(queues, problem.full, problem.table, problem.budget)
+    inherited = [(b, name) for b, names in enumerate(queues.inherited) for name in names]
+    locked = frozenset(inherited if settings.lock else ())
+    trained = lab.train(round, problem.full.with_candidates(queues.active()), "nse", locked=locked)
+
+    old = [e.architecture for e in state.front] if settings.rehearse else []
+    found_in = {e.architecture: e.round for e in state.front}
+    drawn, summary = sample(problem, trained, settings.samples, numpy_generator(settings.seed, "sample", round))
+    scored = Scored(problem=problem, round=round, trained=trained)
+    scored.ask([*old, *(a for a in drawn if a not in old)], found_in)
+    front = scored.front()
+    return closed(
+        scored,
+        state,
+        queues,
+        swaps=swaps,
+        handed_on=inherit(front[-1:] if settings.inherit_from == "best" else front, queues.active()),
+        rehearsed=_rehearsed(problem, scored.evaluations, set(old)) if old else None,
+        summary=summary,
+    )
+
+
+def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: set[Architecture]) -> float:
+    """Hypervolume of the previous front alone, under the same weights and beside the same cheaper architectures.
+
+    Never above the new front's: what survives here survives there or is dominated by a newcomer.
+    """
+    budget = problem.budget
+    cheaper = [e for e in scored if e.architecture not in old and e.cost(budget.metric) not in budget]
+    rehearsed = [e for e in scored if e.architecture in old]
+    return front_hypervolume(survivors([*rehearsed, *cheaper], budget), budget, problem.classes)
+
+
+def active_sizes(state: SearchState, settings: SearchSettings) -> list[int]:
+    """Operations per block in each of the rounds to come, where a front hands `INHERITED` of them on."""
+    sizes, waiting = [], max(map(len, state.waiting))
+    inherited = min(state.round, 1) * INHERITED
+    for left in range(state.rounds - state.round, 0, -1):
+        fresh = min(max(settings.candidates - inherited, math.ceil(waiting / left), 0), waiting)
+        sizes.append(inherited + fresh)
+        waiting, inherited = waiting - fresh, INHERITED
+    return sizes
+
+
+STRATEGIES.add(
+    "nse",
+    Strategy(
+        name="nse",
+        summary="evolve the space itself: search a part, keep what its front uses, refill (Ci et al., 2021)",
+        search=evolve,
+        rule=lambda settings: "nse",
+        honours=frozenset(
+            {
+                "candidates",
+                "max_rounds",
+                "weights",
+                "train_gates",
+                "gates_window",
+                "prune_threshold",
+                "lock",
+                "rehearse",
+                "inherit_from",
+            }
+        ),
+        rounds=lambda operations, settings: default_rounds(operations, settings.candidates),
+        sizes=active_sizes,
+    ),
+)

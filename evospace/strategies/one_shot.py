@@ -1,0 +1,38 @@
+"""One-Shot: train everything at once with path dropout, then sample.
+
+Source: Bender et al., Understanding and simplifying one-shot architecture search, ICML 2018. No torch here.
+"""
+
+from collections.abc import Iterator
+
+from evospace.seeding import numpy_generator
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
+from evospace.strategies.rounds import Scored, closed, everything, sample
+from evospace.strategies.strategy import STRATEGIES, Strategy
+
+
+def one_shot(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+    """One supernet over the full space; random architectures inside the budget are scored with its weights."""
+    if state.round:
+        return
+    scored = sampled(problem, settings, lab.train(1, problem.full, "path-dropout"), 1)
+    yield closed(scored, state, everything(problem.full))
+
+
+def sampled(problem: Problem, settings: SearchSettings, trained: TrainedRound, round: int) -> Scored:
+    """Score `samples` random architectures inside the budget, and a few below it."""
+    drawn, _ = sample(problem, trained, settings.samples, numpy_generator(settings.seed, "sample", round))
+    scored = Scored(problem=problem, round=round, trained=trained)
+    scored.ask(drawn)
+    return scored
+
+
+STRATEGIES.add(
+    "one-shot",
+    Strategy(
+        name="one-shot",
+        summary="path dropout over the whole space, then random architectures (Bender et al., 2018)",
+        search=one_shot,
+        rule=lambda settings: "path-dropout",
+    ),
+)

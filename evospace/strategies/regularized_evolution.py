@@ -1,0 +1,74 @@
+"""Regularized evolution: the oldest of a population dies, not the worst.
+
+Source: Real et al., Regularized evolution for image classifier architecture search, AAAI 2019, algorithm 1. No
+torch here.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from evospace.estimation.evaluation import Evaluation
+from evospace.seeding import numpy_generator
+from evospace.space.architecture import Architecture
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
+from evospace.strategies.rounds import Scored, closed, everything
+from evospace.strategies.spos import FreshDraws, best, new_child
+from evospace.strategies.strategy import STRATEGIES, Strategy
+from evospace.strategies.variation import mutated
+
+POPULATION = 0.1
+"""P as a share of all evaluations, never below 4; the paper: 100 of 20,000 (it can afford many generations)."""
+TOURNAMENT = 0.25
+"""S as a share of P, never below 2: 25 of 100 in the paper."""
+
+
+def regularized_evolution(
+    problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState
+) -> Iterator[RoundResult]:
+    """Aging evolution over the full space; scored by a supernet's weights, or by training each architecture."""
+    if state.round:
+        return
+    alone = settings.score_by == "training"
+    trained = lab.train_alone(1, problem.full) if alone else lab.train(1, problem.full, "uniform")
+    yield closed(aged(problem, settings, trained), state, everything(problem.full))
+
+
+def aged(problem: Problem, settings: SearchSettings, trained: TrainedRound) -> Scored:
+    """Score `samples` distinct architectures inside the budget; fewer where there are no more.
+
+    The first are drawn uniformly from the budget. Then the best of a random tournament is mutated in one block; its
+    child joins, and the oldest leaves. What could not be scored never joins.
+    """
+    rng = numpy_generator(settings.seed, "evolution", 1)
+    draws = FreshDraws(problem, trained, rng)
+    size = max(int(POPULATION * settings.samples), 4)
+    scored = Scored(problem=problem, round=1, trained=trained)
+    population: deque[Evaluation] = deque(scored.ask(draws.distinct(min(size, settings.samples))), maxlen=size)
+    while len(draws.seen) < settings.samples:
+        child = _child(population, max(int(TOURNAMENT * size), 2), draws)
+        if child is None:
+            break
+        population.extend(scored.ask([child]))  # a full deque lets its oldest go
+    return scored
+
+
+def _child(population: Sequence[Evaluation], tournament: int, draws: FreshDraws) -> Architecture | None:
+    """The winner of a tournament (drawn with replacement, as in the paper) with one block changed."""
+    if not population:
+        return next(iter(draws.distinct(1)), None)
+    drawn = [population[i] for i in draws.rng.integers(len(population), size=tournament)]
+    parent = best(drawn, 1)[0]
+    return new_child(lambda: mutated(parent, draws.space, 0.0, draws.rng), draws)
+
+
+STRATEGIES.add(
+    "regularized-evolution",
+    Strategy(
+        name="regularized-evolution",
+        summary="aging evolution under shared weights, or training each architecture (Real et al., 2019)",
+        search=regularized_evolution,
+        rule=lambda settings: None if settings.score_by == "training" else "uniform",
+        branches=("single", "multi"),
+        honours=frozenset({"score_by"}),
+    ),
+)

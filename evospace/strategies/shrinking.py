@@ -1,0 +1,128 @@
+"""Search-space simplification: shrink the full space step by step, then search what is left.
+
+Source: Hu et al., Angle-based search space shrinking for NAS (ABS), ECCV 2020: the supernet over the full space is
+trained by uniform sampling; the operations whose weights training turned least are dropped; it goes on with the same
+weights (algorithm 1). Dropping by fitness instead takes NSE's learned logit. No torch here.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.reachable import is_reachable
+from evospace.seeding import numpy_generator
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.contract import (
+    Lab,
+    Problem,
+    RoundResult,
+    RuleName,
+    SearchSettings,
+    SearchState,
+    TrainedRound,
+)
+from evospace.strategies.one_shot import sampled
+from evospace.strategies.queues import Queues
+from evospace.strategies.rounds import closed, everything
+from evospace.strategies.spos import evolutionary
+from evospace.strategies.strategy import STRATEGIES, Strategy
+
+DRAWS = 1000
+"""Architectures whose angles are averaged per stage, as in ABS (section 4)."""
+SHARED = (-1, "")
+"""The part that all architectures share, in `TrainedRound.turned`."""
+Pair = tuple[int, str]
+
+
+def stages(operations: int, settings: SearchSettings) -> list[int]:
+    """Operations per block in each stage: halved until `candidates` are left."""
+    sizes = [operations]
+    while sizes[-1] > settings.candidates:
+        sizes.append(max(math.ceil(sizes[-1] / 2), settings.candidates))
+    return sizes
+
+
+def shrinking(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+    """A round per stage: train, score, drop the worst half of every block. The last is searched as `then` says."""
+    sizes = stages(max(map(len, problem.full.candidates)), settings)
+    for round in range(state.round + 1, state.rounds + 1):
+        space = problem.full.with_candidates(state.inherited) if round > 1 else problem.full
+        last = round == state.rounds
+        trained = lab.train(round, space, _rule(settings, last), locked=_pairs(space), go_on=round > 1)
+        search = evolutionary if last and settings.then == "spos" else sampled
+        scored = search(problem, settings, trained, round)
+        dropped = {} if last else _dropped(problem, settings, trained, round, sizes[round])
+        queues = everything(space)
+        if round > 1:
+            queues = Queues(inherited=space.candidates, fresh=queues.waiting, waiting=queues.waiting)
+        kept = None if last else space.without(dropped).candidates
+        result = closed(scored, state, queues, handed_on=kept, dropped=dropped)
+        yield result
+        state = result.state
+
+
+def _pairs(space: SearchSpace) -> frozenset[Pair]:
+    return frozenset((b, name) for b, names in enumerate(space.candidates) for name in names)
+
+
+def _rule(settings: SearchSettings, last: bool) -> RuleName:
+    if last and settings.then == "one-shot":
+        return "path-dropout"
+    return "nse" if settings.shrink_by == "fitness" and not last else "uniform"
+
+
+def _dropped(
+    problem: Problem, settings: SearchSettings, trained: TrainedRound, round: int, size: int
+) -> dict[Pair, str]:
+    """The worst operations of each block down to `size`, and why; none without which the budget is out of reach."""
+    by_angle = settings.shrink_by == "angle"
+    rng = numpy_generator(settings.seed, "angles", round)
+    worth = operation_angles(trained, rng) if by_angle else dict(trained.fitness)
+    what = "angle" if by_angle else "fitness"
+    space, dropped = trained.space, dict[Pair, str]()
+    for b, name in sorted(worth, key=lambda pair: (worth[pair], pair)):
+        smaller = space.without([(b, name)])
+        if len(space.candidates[b]) > size and is_reachable(smaller, problem.table, problem.budget):
+            space = smaller
+            dropped[b, name] = f"its {what} {worth[b, name]:.3f} is among the smallest"
+    return dropped
+
+
+def operation_angles(trained: TrainedRound, rng: np.random.Generator) -> dict[Pair, float]:
+    """Mean angle (radians) of the architectures that use an operation, over `DRAWS` uniform ones (ABS, equation 4).
+
+    The angle of an architecture is that between its weights before training and now, as one long vector. An operation
+    that no draw uses counts as least.
+    """
+    turned, space = trained.turned(), trained.space
+    uniform = uniform_probabilities(space)
+    sums, counts = dict.fromkeys(_pairs(space), 0.0), dict.fromkeys(_pairs(space), 0)
+    for _ in range(DRAWS):
+        pairs = [(b, name) for b, names in enumerate(draw(space, uniform, rng).blocks) for name in names]
+        angle = _angle(turned, pairs)
+        for pair in pairs:
+            sums[pair] += angle
+            counts[pair] += 1
+    return {pair: sums[pair] / counts[pair] if counts[pair] else 0.0 for pair in sums}
+
+
+def _angle(turned: Mapping[Pair, tuple[float, float, float]], pairs: Sequence[Pair]) -> float:
+    dot, before, now = (sum(parts) for parts in zip(*(turned[p] for p in [SHARED, *pairs]), strict=True))
+    return math.acos(max(-1.0, min(1.0, dot / math.sqrt(before * now)))) if before * now > 0 else 0.0
+
+
+STRATEGIES.add(
+    "shrinking",
+    Strategy(
+        name="shrinking",
+        summary="shrink the full space by angle (ABS: Hu et al., 2020) or by fitness, then spos or one-shot",
+        search=shrinking,
+        rule=lambda settings: "nse" if settings.shrink_by == "fitness" else "uniform",
+        branches=("single", "multi"),
+        honours=frozenset({"candidates", "shrink_by", "then"}),
+        rounds=lambda operations, settings: len(stages(operations, settings)),
+        sizes=lambda state, settings: stages(max(map(len, state.waiting)), settings),
+    ),
+)

@@ -1,0 +1,117 @@
+"""SPOS: uniform sampling trains the supernet, then evolution searches it under the budget.
+
+Source: Guo et al., Single Path One-Shot Neural Architecture Search with Uniform Sampling, ECCV 2020, algorithm 1.
+No torch here.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from evospace.estimation.evaluation import Evaluation
+from evospace.sampling.budget import WindowSampler
+from evospace.sampling.gates import uniform_probabilities
+from evospace.seeding import numpy_generator
+from evospace.space.architecture import Architecture
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
+from evospace.strategies.rounds import Scored, closed, everything
+from evospace.strategies.strategy import STRATEGIES, Strategy
+from evospace.strategies.variation import crossed, fits, mutated
+
+GENERATIONS = 20
+"""As in the paper, whose 1,000 evaluations are 20 populations of 50."""
+LEAST = 4
+"""A population is never smaller: half of it is mutated, half crossed."""
+PARENTS = 0.2
+"""Share of a population's size that is kept as parents: 10 of 50 in the paper."""
+RATE = 0.1
+"""Probability that a block is mutated, as in the paper."""
+TRIES = 100
+"""Variations made of the parents for one child inside the budget, before a fresh one is drawn."""
+
+
+def spos(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+    """One supernet over the full space, then the evolutionary search."""
+    if state.round:
+        return
+    scored = evolutionary(problem, settings, lab.train(1, problem.full, "uniform"), 1)
+    yield closed(scored, state, everything(problem.full))
+
+
+def evolutionary(problem: Problem, settings: SearchSettings, trained: TrainedRound, round: int) -> Scored:
+    """Score `samples` distinct architectures inside the budget, a generation at a time; fewer where there are no more.
+
+    The first generation is drawn uniformly from the budget. Of each later one, half are mutated and half crossed from
+    the best so far.
+    """
+    rng = numpy_generator(settings.seed, "evolution", round)
+    draws = FreshDraws(problem, trained, rng)
+    population = max(settings.samples // GENERATIONS, LEAST)
+    scored = Scored(problem=problem, round=round, trained=trained)
+    scored.ask(draws.distinct(min(population, settings.samples)))
+    while len(draws.seen) < settings.samples:
+        wanted = min(population, settings.samples - len(draws.seen))
+        parents = best(scored.evaluations, max(math.ceil(PARENTS * population), 2))
+        children = [child for i in range(wanted) if (child := _child(parents, i, draws))]
+        if not children:
+            break
+        scored.ask(children)
+    return scored
+
+
+class FreshDraws:
+    """Architectures that were not asked for before, drawn uniformly from the budget or by a variation."""
+
+    def __init__(self, problem: Problem, trained: TrainedRound, rng: np.random.Generator) -> None:
+        space = trained.space
+        self.problem, self.space, self.rng = problem, space, rng
+        self.seen: set[Architecture] = set()
+        self._sampler = WindowSampler(space, problem.table, problem.budget, uniform_probabilities(space))
+
+    def distinct(self, n: int) -> list[Architecture]:
+        """Up to `n` uniform draws that are new."""
+        drawn, _ = self._sampler.draw_within(n + len(self.seen), self.rng, self.problem.upper)
+        new = [a for a in drawn if a not in self.seen][:n]
+        self.seen.update(new)
+        return new
+
+
+def best(evaluations: Sequence[Evaluation], n: int) -> list[Architecture]:
+    """The `n` most accurate, of equal ones the cheaper first."""
+    return [e.architecture for e in sorted(evaluations, key=lambda e: (-e.accuracy, e.macs))[:n]]
+
+
+def new_child(make: Callable[[], Architecture], draws: FreshDraws) -> Architecture | None:
+    """A variation that is new and inside the budget; a fresh draw where `TRIES` were not; `None` where none is left."""
+    for _ in range(TRIES):
+        child = make()
+        if child not in draws.seen and fits(child, draws.problem):
+            draws.seen.add(child)
+            return child
+    return next(iter(draws.distinct(1)), None)
+
+
+def _child(parents: Sequence[Architecture], index: int, draws: FreshDraws) -> Architecture | None:
+    """Crossed where `index` is odd, else mutated."""
+    rng, space = draws.rng, draws.space
+    if not parents:
+        return next(iter(draws.distinct(1)), None)
+
+    def make() -> Architecture:
+        first, second = (parents[i] for i in rng.integers(len(parents), size=2))
+        return crossed(first, second, rng) if index % 2 else mutated(first, space, RATE, rng)
+
+    return new_child(make, draws)
+
+
+STRATEGIES.add(
+    "spos",
+    Strategy(
+        name="spos",
+        summary="uniform sampling, then evolutionary search under the budget (Guo et al., 2020)",
+        search=spos,
+        rule=lambda settings: "uniform",
+        branches=("single", "multi"),
+    ),
+)

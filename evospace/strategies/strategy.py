@@ -1,0 +1,44 @@
+"""A search strategy under a name, and all of them. No torch here."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from evospace.registry import Registry
+from evospace.space.search_space import Branches
+from evospace.strategies.contract import Lab, Problem, RoundResult, RuleName, SearchSettings, SearchState
+
+STRATEGIES: Registry["Strategy"] = Registry("strategy")
+"""By name; `evospace.strategies` registers its own."""
+
+
+def _one_round(operations: int, settings: SearchSettings) -> int:
+    return 1
+
+
+def _everything(state: SearchState, settings: SearchSettings) -> list[int]:
+    return [max(map(len, state.waiting))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """How architectures are found in a full space under a budget.
+
+    `search` yields the result of every round after the given state. It draws from generators seeded by
+    (seed, purpose, round) alone, and asks the lab for the same in the same order whenever it goes on from a state, so
+    that a search can be ended at any moment and goes on exactly. Every member of a front is inside the budget.
+    """
+
+    name: str
+    summary: str
+    """One line, with its source."""
+    search: Callable[[Problem, SearchSettings, Lab, SearchState], Iterator[RoundResult]]
+    rule: Callable[[SearchSettings], RuleName | None]
+    """What most of its training is; `None` where no supernet is trained. Tells the forecast what to time."""
+    branches: tuple[Branches, ...] = ("multi", "single")
+    """What it is defined for; the first is the default."""
+    honours: frozenset[str] = frozenset()
+    """Settings of a search that only some strategies read, and this one does."""
+    rounds: Callable[[int, SearchSettings], int] = _one_round
+    """How many rounds it takes, given the operations per block."""
+    sizes: Callable[[SearchState, SearchSettings], list[int]] = _everything
+    """Operations per block in each round to come."""

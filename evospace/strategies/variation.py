@@ -1,0 +1,54 @@
+"""How evolutionary searches change architectures: mutation and crossover, inside the budget. No torch here."""
+
+import numpy as np
+
+from evospace.sampling.budget import keeps
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.contract import Problem
+
+Names = tuple[str, ...]
+
+
+def mutated(architecture: Architecture, space: SearchSpace, rate: float, rng: np.random.Generator) -> Architecture:
+    """Change each block with probability `rate`, and one block, drawn uniformly, in any case.
+
+    A single-branch block takes another of its choices, each alike (none is one, where it may be empty). A multi-branch
+    block gains, loses or exchanges one operation. A block without another choice stays as it is.
+    """
+    changed = rng.random(len(architecture.blocks)) < rate
+    changed[rng.integers(len(changed))] = True
+    rows = zip(architecture.blocks, space.candidates, space.required, changed, strict=True)
+    change = _other_choice if space.branches == "single" else _other_subset
+    return Architecture.of(change(chosen, names, needed, rng) if now else chosen for chosen, names, needed, now in rows)
+
+
+def _other_choice(chosen: Names, names: Names, needed: bool, rng: np.random.Generator) -> Names:
+    options: list[Names] = [(name,) for name in names] + ([] if needed else [()])
+    return _one_of([option for option in options if option != chosen] or [chosen], rng)
+
+
+def _other_subset(chosen: Names, names: Names, needed: bool, rng: np.random.Generator) -> Names:
+    """One operation in or out, or one for another: each of the three kinds alike, where it is possible."""
+    out = [name for name in names if name not in chosen]
+    gained = [(*chosen, name) for name in out]
+    lost = [tuple(n for n in chosen if n != name) for name in chosen] if len(chosen) > needed else []
+    exchanged = [(*(n for n in chosen if n != old), new) for old in chosen for new in out]
+    kinds = [kind for kind in (gained, lost, exchanged) if kind]
+    return _one_of(kinds[rng.integers(len(kinds))], rng) if kinds else chosen
+
+
+def _one_of(options: list[Names], rng: np.random.Generator) -> Names:
+    return options[rng.integers(len(options))]
+
+
+def crossed(first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
+    """Each block from one of the two, with probability 1/2."""
+    takes = rng.random(len(first.blocks)) < 0.5
+    pairs = zip(first.blocks, second.blocks, takes, strict=True)
+    return Architecture(tuple(a if take else b for a, b, take in pairs))
+
+
+def fits(architecture: Architecture, problem: Problem) -> bool:
+    """Whether it lies inside the budget and its further limits."""
+    return problem.table.cost(architecture) in problem.budget and keeps(architecture, problem.upper)

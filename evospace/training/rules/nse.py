@@ -1,0 +1,115 @@
+"""NSE: subsets of the active operations, fitness by two-subset gates, pruning (docs/method.md, section 3).
+
+Source: Ci et al., Evolving Search Space for Neural Architecture Search, ICCV 2021.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
+from evospace.data.splits import Batch
+from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.in_budget import InBudgetGates
+from evospace.sampling.reachable import is_reachable
+from evospace.space.architecture import Architecture
+from evospace.supernet.choice_block import Route, route_of
+from evospace.supernet.fitness import (
+    Pair,
+    PruneRule,
+    cost_penalty,
+    draw_pairs,
+    expected_cost,
+    first_weights,
+    pair_route,
+)
+from evospace.training.snapshot import TrainState, prune
+
+
+@dataclass(frozen=True, kw_only=True)
+class NseRule:
+    """Weight steps by `train_gates`, a fitness step after every second one, as the authors have it."""
+
+    table: CostTable
+    budget: Budget
+    weak: PruneRule
+    train_gates: Literal["uniform", "fitness", "in-budget"] = "uniform"
+    """What a weight step draws its architecture from: every gate at 1/2, the current fitness, or every gate at 1/2
+    given that the cost lies in `gates_window`."""
+    gates_window: tuple[float, float] = (0.5, 1.5)
+    """Of the budget's target; the budget itself is always part of it."""
+    every: int = 2
+
+    def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
+        """One architecture, drawn by `train_gates`."""
+        return route_of(self._drawn(state, rng))
+
+    def _drawn(self, state: TrainState, rng: np.random.Generator) -> Architecture:
+        if self.train_gates == "in-budget":
+            return self._in_budget.draw(state.space, rng)
+        fitted = self.train_gates == "fitness"
+        gates = state.fitness.probabilities(state.space) if fitted else uniform_probabilities(state.space)
+        return draw(state.space, gates, rng)
+
+    @cached_property
+    def _in_budget(self) -> InBudgetGates:
+        return InBudgetGates(self.table, self.budget.around(*self.gates_window))
+
+    def prune(self, state: TrainState, step: int) -> None:
+        """Drop weak operations, weakest first, but none whose loss would put the budget out of reach."""
+        for pair in self.weak.weak(state.space, state.fitness.values(state.space)):
+            if pair in state.needed:
+                continue
+            if not is_reachable(state.space.without([pair]), self.table, self.budget):
+                state.needed.add(pair)
+                continue
+            prune(state, pair, step)
+
+    def fitness_step(
+        self, state: TrainState, held_out: Batch, train: Batch, rng: np.random.Generator, lr: float
+    ) -> None:
+        """One update of alpha by the two-subset gradient."""
+        fitness_step(state, held_out, rng, self.table, self.budget)
+
+
+def fitness_step(
+    state: TrainState, batch: Batch, rng: np.random.Generator, table: CostTable, budget: Budget
+) -> tuple[float, Sequence[Pair]]:
+    """One update of alpha on held-out images; weights get no gradient. Returns the loss with its penalty and the pairs.
+
+    In a single-branch space this is ProxylessNAS' two-path gradient (Cai et al., 2019, equation 4).
+    """
+    pairs = draw_pairs(state.space, state.fitness, rng)
+    loss = pair_gradient(state, batch, pairs, lambda u: expected_cost(pairs, u, table), budget.target)
+    if state.fitness.alpha.grad is not None:
+        state.fitness_optimiser.step()
+    return loss, pairs
+
+
+def pair_gradient(
+    state: TrainState, batch: Batch, pairs: Sequence[Pair], cost: Callable[[Tensor], Tensor], target: float
+) -> float:
+    """Set alpha's gradient by one pair of subsets per block, or to `None` where the loss is not finite.
+
+    `cost` is E, a scalar, of u ``[blocks]``, the weight of each pair's first. Returns the loss with its penalty;
+    weights get no gradient.
+    """
+    images, labels = batch
+    state.supernet.train().requires_grad_(False)
+    try:
+        u = first_weights(state.fitness, state.space, pairs)
+        logits = state.supernet(images, pair_route(pairs, u))
+        loss = functional.cross_entropy(logits, labels) + cost_penalty(cost(u), target)
+        state.fitness_optimiser.zero_grad(set_to_none=True)
+        if loss.isfinite() and loss.requires_grad:
+            torch.autograd.backward(loss)
+    finally:
+        state.supernet.requires_grad_(True)
+    return float(loss.detach())

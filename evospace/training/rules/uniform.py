@@ -1,0 +1,34 @@
+"""Uniform sampling: every weight step trains one architecture drawn uniformly; there is no fitness.
+
+Sources: Guo et al., Single Path One-Shot (SPOS), ECCV 2020, section 3.2: a uniform single path; Li & Talwalkar, Random
+search and reproducibility for NAS, UAI 2019: random search with weight sharing. In a multi-branch space a block draws
+one of its subsets uniformly, which is the same definition on more choices.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evospace.data.splits import Batch
+from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.supernet.choice_block import Route, route_of
+from evospace.training.snapshot import TrainState
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformRule:
+    """Nothing is learned but the weights."""
+
+    every: int = 0
+
+    def prune(self, state: TrainState, step: int) -> None:
+        """Nothing is dropped."""
+
+    def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
+        """One architecture of the space."""
+        return route_of(draw(state.space, uniform_probabilities(state.space), rng))
+
+    def fitness_step(
+        self, state: TrainState, held_out: Batch, train: Batch, rng: np.random.Generator, lr: float
+    ) -> None:
+        """There is none."""

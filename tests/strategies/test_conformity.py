@@ -1,0 +1,167 @@
+"""What is promised of every strategy, shown for each that is registered, in real searches on tiny images."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from evospace import experiment
+from evospace.cli import main
+from evospace.config import SearchConfig
+from evospace.cost.budget import parse_budget
+from evospace.data import ImageData, load_data
+from evospace.errors import InterruptedRunError
+from evospace.experiment import prepare
+from evospace.ops.pools import pool_names
+from evospace.runs.files import write_bytes
+from evospace.runs.front import read_front
+from evospace.runs.run_directory import RunDirectory
+from evospace.strategies.strategy import STRATEGIES
+from tests.interruptions import Moments, content
+
+VARIANTS = {
+    "darts": [[], ["--darts-order", "2"]],
+    "shrinking": [[], ["--shrink-by", "fitness", "--then", "one-shot", "--branches", "multi"]],
+    "regularized-evolution": [[], ["--score-by", "training"]],
+    "nse": [[], ["--branches", "single", "--no-lock", "--no-rehearse", "--inherit-from", "best"]],
+}
+CASES = [(name, tuple(flags)) for name in STRATEGIES for flags in VARIANTS.get(name, [[]])]
+POOL = "mobile27:kernel<=5:expansion<=3"
+BUDGET = "macs=0.25M,params=60K"
+cases = pytest.mark.parametrize(
+    ("name", "flags"), CASES, ids=lambda value: value if isinstance(value, str) else "".join(value)
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures() -> Iterator[None]:
+    """They take longer than these searches; tests/test_resume.py compares them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_fronts", "draw_space"):
+            patch.setattr(experiment, name, lambda path, *args: write_bytes(path, b"drawn"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of 8 x 8 pixels, one bright above, the other below."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 340), ("test", 8)):
+        for label in ("above", "below"):
+            (root / part / label).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 120, (8, 8), dtype=np.uint8)
+                pixels[slice(0, 4) if label == "above" else slice(4, 8)] += 100
+                Image.fromarray(pixels).save(root / part / label / f"{i}.png")
+    return root
+
+
+def arguments(images: Path, name: str, flags: tuple[str, ...], out: Path) -> list[str]:
+    base = ["search", "--data", str(images), "--image-size", "8", "--strategy", name, "--budget", BUDGET, *flags]
+    base += ["--epochs", "1", "--samples", "6", "--calibration-batches", "1", "--batch-size", "128", "--lr", "0.3"]
+    base += ["--pool", POOL, "--operations", "6", "--out", str(out)]
+    return [*base, "--candidates", "3"] if "candidates" in STRATEGIES[name].honours else base
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Any, tuple[Path, int]]:
+    """Every case's run, made without ever reading a test image, and how many moments it had."""
+    torch.set_num_threads(1)
+    made = {}
+    for name, flags in CASES:
+        out = tmp_path_factory.mktemp("run") / "run"
+        with pytest.MonkeyPatch.context() as patch:
+            moments = Moments(patch)
+            patch.setattr(experiment, "load_data", _without_test)
+            assert main(arguments(images, name, flags, out)) == 0
+        made[name, flags] = out, moments.count
+    return made
+
+
+class NeverRead:
+    def epoch(self, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a search reads no test image")
+
+
+def _without_test(*args: Any, **kwargs: Any) -> ImageData:
+    return replace(load_data(*args, **kwargs), test=cast(Any, NeverRead()))
+
+
+@cases
+def test_the_front_is_valid_and_inside_the_budget(name: str, flags: tuple[str, ...], undisturbed: Any) -> None:
+    run = RunDirectory(undisturbed[name, flags][0])
+    front = read_front(run.front)
+    budget, limits = parse_budget(BUDGET)
+    assert front.members
+    assert all(e.macs in budget and e.params <= limits["params"] for e in front.members)
+    assert [e.macs for e in front.members] == sorted({e.macs for e in front.members})
+    assert [e.accuracy for e in front.members] == sorted({e.accuracy for e in front.members})
+    if STRATEGIES[name].branches == ("single",) or "single" in flags:
+        assert all(len(names) <= 1 for e in front.members for names in e.architecture.blocks)
+    state = run.database.states()[-1]
+    assert state.round == state.rounds
+    assert state.front == front.members
+    scored = [row for r in range(1, state.rounds + 1) for row in run.database.evaluations(r)]
+    assert len(scored) >= len(front.members)
+    used = {(b, n) for e in front.members for b, names in enumerate(e.architecture.blocks) for n in names}
+    kept = {
+        (row.block, row.operation)
+        for row in run.database.ledger()
+        if row.outcome == "kept" and row.round == state.round
+    }
+    assert kept == used
+
+
+@cases
+def test_a_search_that_was_ended_twice_comes_to_the_same_bits_as_one_that_was_not(
+    name: str, flags: tuple[str, ...], undisturbed: Any, images: Path, tmp_path: Path
+) -> None:
+    torch.set_num_threads(1)
+    expected, count = undisturbed[name, flags]
+    args = [*arguments(images, name, flags, tmp_path / "run"), "--resume"]
+
+    def end() -> None:
+        raise InterruptedRunError("ended by the test", 130)
+
+    for share in (0.35, 0.8):
+        with pytest.MonkeyPatch.context() as patch:
+            Moments(patch, int(share * count), end)
+            assert main(args) in (130, 0)
+    assert main(args) == 0
+    assert content(tmp_path / "run") == content(expected)
+
+
+def test_a_part_of_the_pool_is_nested_and_the_same_for_all(images: Path) -> None:
+    def part(strategy: str, count: int) -> list[set[str]]:
+        config = SearchConfig(data=str(images), image_size=8, budget="macs=1M", strategy=strategy, operations=count)
+        return [set(names) for names in prepare(config).problem.full.candidates]
+
+    small, large = part("nse", 5), part("nse", 9)
+    assert all(len(names) == 5 for names in small)
+    assert all(a < b for a, b in zip(small, large, strict=True))
+    assert part("spos", 9) == large
+    assert len({frozenset(names) for names in large}) > 1
+    assert set.union(*large) <= set(pool_names("mobile27", ()))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--strategy", "sposs"], "spos"),
+        (["--strategy", "spos", "--darts-order", "2"], "--darts-order has no effect with --strategy spos"),
+        (["--strategy", "darts", "--branches", "multi"], "--branches multi: --strategy darts is defined for single"),
+        (["--strategy", "one-shot", "--max-rounds", "2"], "it belongs to nse"),
+        (["--operations", "28"], "--operations 28: the pool has 27"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_a_line(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "--data", "digits", "--budget", "macs=1M", *flags]) == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert len(printed.splitlines()) == 1

@@ -1,0 +1,76 @@
+"""Mutation and crossover: always inside the space, and as random as they say."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.space.architecture import Architecture
+from evospace.space.search_space import SearchSpace
+from evospace.strategies.variation import crossed, fits, mutated
+from tests.strategies.table_lab import NAMES, problem
+
+SPACES = [problem("macs=1..999", branches).full for branches in ("single", "multi")]
+
+
+@given(seed=st.integers(0, 2**32), rate=st.floats(0, 1), space=st.sampled_from(SPACES))
+def test_a_mutant_is_another_architecture_of_the_space(seed: int, rate: float, space: SearchSpace) -> None:
+    rng = np.random.default_rng(seed)
+    parent = draw(space, uniform_probabilities(space), rng)
+    child = mutated(parent, space, rate, rng)
+    assert child in space
+    assert child != parent
+    if rate == 0:
+        assert sum(a != b for a, b in zip(parent.blocks, child.blocks, strict=True)) == 1
+
+
+@given(seed=st.integers(0, 2**32), space=st.sampled_from(SPACES))
+def test_a_multi_branch_block_changes_by_one_operation_or_exchanges_one(seed: int, space: SearchSpace) -> None:
+    rng = np.random.default_rng(seed)
+    parent = draw(space, uniform_probabilities(space), rng)
+    child = mutated(parent, space, 1.0, rng)
+    for before, after in zip(parent.blocks, child.blocks, strict=True):
+        gained, lost = set(after) - set(before), set(before) - set(after)
+        assert 1 <= len(gained) + len(lost) <= 2
+        assert max(len(gained), len(lost)) == 1
+
+
+def test_single_branch_choices_are_drawn_alike_and_blocks_at_the_rate() -> None:
+    space, rng = SPACES[0], np.random.default_rng(0)
+    parent = Architecture.of([["op0"], ["op0"], [], ["op1"]])
+    children = [mutated(parent, space, 0.25, rng) for _ in range(8000)]
+    first = Counter(child.blocks[0] for child in children if child.blocks[0] != ("op0",))
+    assert set(first) == {(), *((name,) for name in NAMES[1:])}
+    expected = sum(first.values()) / 7
+    assert sum((n - expected) ** 2 / expected for n in first.values()) < 22.5  # chi-square, 6 degrees, 0.1 %
+    share = sum(child.blocks[1] != parent.blocks[1] for child in children) / len(children)
+    assert share == pytest.approx(0.25 + 0.75 / 4, abs=0.02)
+
+
+def test_a_block_without_another_choice_stays_as_it_is() -> None:
+    space = SearchSpace((("op0",),), (True,), "single")
+    parent = Architecture.of([["op0"]])
+    assert mutated(parent, space, 1.0, np.random.default_rng(0)) == parent
+    multi = SearchSpace((("op0",),), (True,), "multi")
+    assert mutated(parent, multi, 1.0, np.random.default_rng(0)) == parent
+
+
+@given(seed=st.integers(0, 2**32))
+def test_a_cross_takes_every_block_from_one_of_the_two(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = (draw(SPACES[1], uniform_probabilities(SPACES[1]), rng) for _ in range(2))
+    child = crossed(first, second, rng)
+    assert all(c in (a, b) for c, a, b in zip(child.blocks, first.blocks, second.blocks, strict=True))
+    assert child in SPACES[1]
+
+
+def test_what_fits_keeps_budget_and_limits() -> None:
+    made = problem("macs=40..50")
+    cheap, right = Architecture.of([[], ["op0"], [], ["op0"]]), Architecture.of([["op0"], ["op0"], [], ["op6"]])
+    assert not fits(cheap, made)
+    assert fits(right, made)
+    limited = type(made)(full=made.full, tables=made.tables, budget=made.budget, classes=10, limits={"params": 40})
+    assert not fits(right, limited)

@@ -1,0 +1,73 @@
+"""Scores that are stored are used only as far as they are those of the same architectures, in order."""
+
+from pathlib import Path
+
+import pytest
+
+from evospace import score_book
+from evospace.runs.database import RunDatabase
+from evospace.score_book import ScoreBook
+from evospace.space.architecture import Architecture
+
+A, B, C = (Architecture.of([[name]]) for name in "abc")
+
+
+class Counts:
+    """Scores an architecture by how many were scored before it."""
+
+    def __init__(self) -> None:
+        self.scored: list[Architecture] = []
+
+    def __call__(self, position: int, architecture: Architecture) -> float:
+        self.scored.append(architecture)
+        return len(self.scored) / 10
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> RunDatabase:
+    made = RunDatabase(tmp_path / "run.db")
+    made.create()
+    return made
+
+
+def book(database: RunDatabase, counts: Counts) -> ScoreBook:
+    return ScoreBook(database, 1, counts, lambda asked, wanted: False, lambda: None)
+
+
+def test_scoring_goes_on_after_the_stored_ones_and_begins_anew_where_they_differ(database: RunDatabase) -> None:
+    database.add_scores(1, 0, [(A, 0.5), (B, "not finite")])
+    counts = Counts()
+    made = book(database, counts)
+    assert made.ask([A, B, C]) == [0.5, "not finite", 0.1]
+    assert counts.scored == [C]
+    made.store()
+    assert database.scores(1) == [(A, 0.5), (B, "not finite"), (C, 0.1)]
+    # B and C are stored, but not in these places: only A's score stands.
+    counts = Counts()
+    made = book(database, counts)
+    assert made.ask([A, C, B]) == [0.5, 0.1, 0.2]
+    assert counts.scored == [C, B]
+    made.store()
+    assert database.scores(1) == [(A, 0.5), (C, 0.1), (B, 0.2)]
+
+
+def test_what_is_asked_one_by_one_is_stored_like_what_is_asked_at_once(database: RunDatabase) -> None:
+    counts = Counts()
+    made = book(database, counts)
+    assert [made.ask([a])[0] for a in (A, B)] == [0.1, 0.2]
+    made.store()
+    again = book(database, counts)
+    assert again.ask([A]) + again.ask([B, C]) == [0.1, 0.2, 0.3]
+    again.store()
+    assert [a for a, _ in database.scores(1)] == [A, B, C]
+
+
+def test_a_signal_ends_it_only_when_all_is_stored(database: RunDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    made = ScoreBook(database, 1, Counts(), lambda asked, wanted: asked == 2, end)
+    monkeypatch.setattr(score_book, "SECONDS", 1e9)
+    with pytest.raises(KeyboardInterrupt):
+        made.ask([A, B, C])
+    assert database.scores(1) == [(A, 0.1), (B, 0.2)]
