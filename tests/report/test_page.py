@@ -119,6 +119,37 @@ def test_an_accuracy_of_another_network_is_not_shown_beside_the_fronts(run: RunD
     assert not any(row[:4] == ["1", "last", "digits", "1"] for row in page.rows)
 
 
+RANKING = {
+    "scored": 9,
+    "kendall": {"value": 0.5, "low": -0.25, "high": 0.875, "pairs": 2},
+    "spearman": None,
+    "networks": [
+        {"score": 0.25, "top1": 0.75, "macs": 912},
+        {"score": 0.5, "top1": 0.5, "macs": 987},
+        {"score": 0.75, "failure": "out of memory"},
+    ],
+}
+
+
+def test_trust_in_the_ranking_is_shown_where_it_was_measured(run: RunDirectory) -> None:
+    write_json(run.path / "ranking.json", RANKING)
+    page = page_of(run)
+    assert "ranking" in page.ids
+    assert "2 networks, spread over the scores of the last round's 9" in page.text
+    assert "Kendall's tau: 0.50 (95 % interval -0.25 to 0.88)" in page.text
+    assert "Spearman" not in page.text
+    trace = page.figures["ranking"]["data"][0]
+    assert (trace["x"], trace["y"]) == ([25.0, 50.0], [75.0, 50.0])
+
+
+@pytest.mark.parametrize("changed", [{"networks": 3}, {"scored": None}, {"networks": [{"score": 2, "top1": 0.5}]}])
+def test_a_damaged_ranking_is_told_and_passed_over(run: RunDirectory, changed: dict[str, object]) -> None:
+    write_json(run.path / "ranking.json", RANKING | changed)
+    page = page_of(run)
+    assert "ranking" not in page.ids
+    assert "ranking.json was passed over" in page.text
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"format": 2}', '{"format": 1, "weights": "last", "seed": 0, "top1": 2}', "\xff"]
 )

@@ -7,6 +7,7 @@ from evospace.cost.budget import Budget
 from evospace.estimation.evaluation import Evaluation
 from evospace.report.page.gather import RunFacts
 from evospace.report.page.parts import METRICS, UNITS, Chart, label, layout_of
+from evospace.report.page.ranking import Ranking
 from evospace.report.page.training_charts import curve, fitness
 from evospace.report.tables import short_cost
 
@@ -27,6 +28,8 @@ def charts(facts: RunFacts) -> dict[str, Chart]:
         found["curve-expected_cost"] = curve(facts, "expected_cost", f"expected {UNITS[facts.budget.metric]}")
     if facts.retrained:
         found["retrained"] = retrained(facts)
+    if facts.ranking:
+        found["ranking"] = ranking(facts.ranking)
     return found
 
 
@@ -92,6 +95,20 @@ def retrained(facts: RunFacts) -> Chart:
         traces.append(_points(f"retrained ({weights} weights)", points, colour, symbol))
     layout = layout_of("network of the front", "accuracy (%)")
     return {"data": [t for t in traces if t["x"]], "layout": layout | {"xaxis": {"type": "category"}}}
+
+
+def ranking(found: Ranking) -> Chart:
+    """Tested accuracy over the score in the supernet."""
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [100 * score for score, _, _ in found.points],
+        "y": [100 * tested for _, tested, _ in found.points],
+        "customdata": [short_cost("macs", macs) for _, _, macs in found.points],
+        "marker": {"color": "--accent", "size": 10},
+        "hovertemplate": "score %{x:.2f} %, tested %{y:.2f} %<br>%{customdata} MACs<extra></extra>",
+    }
+    return {"data": [trace], "layout": layout_of("score in the supernet (%)", "tested after retraining (%)")}
 
 
 def _points(name: str, points: Sequence[tuple[int, float, float]], colour: str, symbol: str) -> Chart:

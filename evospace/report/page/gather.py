@@ -9,6 +9,7 @@ from evospace.cost.budget import Budget, parse_budget
 from evospace.errors import DataError
 from evospace.estimation.evaluation import Evaluation
 from evospace.reading import read_json, read_text
+from evospace.report.page.ranking import Ranking, read_ranking
 from evospace.report.page.retrained import Retrained, read_retrained
 from evospace.report.page.traces import Curve, read_curves
 from evospace.runs.front import LARGEST
@@ -37,6 +38,8 @@ class RunFacts:
     """Milliseconds of each network of the front measured end to end; empty where they were not."""
     curves: Mapping[str, Curve]
     retrained: tuple[Retrained, ...]
+    ranking: Ranking | None = None
+    """Where it was measured."""
     extended_from: str = ""
     notes: tuple[str, ...] = ()
     """What could not be read, and was passed over."""
@@ -83,6 +86,7 @@ def gather(path: Path) -> RunFacts:
         measured=_measured(published),
         curves=read_curves(path / "tensorboard", notes),
         retrained=read_retrained(path / "retrained", states[-1].front, notes),
+        ranking=read_ranking(path / "ranking.json", notes),
         extended_from=_extended_from(path),
         notes=tuple(notes),
     )
