@@ -190,14 +190,45 @@ def test_the_second_order_gradient_nears_the_exact_one_as_the_radius_shrinks(mon
     assert relative(second_order(state, HELD_OUT, TRAIN, LR, seed=0)[1], exact) < 1e-6
 
 
-def test_operations_that_draw_for_themselves_draw_alike_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_radius_is_the_papers() -> None:
+    """Equations 7 and 8 written out, with epsilon = 0.01 / norm of v."""
+    state = exact_state()
+    net, alpha = copy.deepcopy(state.supernet), state.fitness.alpha.detach().clone().requires_grad_()
+    start = [p.detach().clone() for p in net.parameters()]
+
+    def move(by: list[Tensor], times: float) -> None:
+        with torch.no_grad():
+            for p, own, part in zip(net.parameters(), start, by, strict=True):
+                p.copy_(own + times * part)
+
+    move(list(torch.autograd.grad(loss_by_hand(net, alpha, TRAIN), list(net.parameters()))), -LR)
+    direct, *v = torch.autograd.grad(loss_by_hand(net, alpha, HELD_OUT), [alpha, *net.parameters()])
+    epsilon = 0.01 / float(torch.cat([part.flatten() for part in v]).norm())
+    sides = []
+    for sign in (1, -1):
+        move(v, sign * epsilon)
+        sides.append(torch.autograd.grad(loss_by_hand(net, alpha, TRAIN), alpha)[0])
+    by_hand = direct - LR * (sides[0] - sides[1]) / (2 * epsilon)
+    assert relative(second_order(state, HELD_OUT, TRAIN, LR, seed=0)[1], by_hand) < 1e-9
+
+
+def with_dropout() -> TrainState:
     state = exact_state()
     for block in state.supernet.blocks:
         assert isinstance(block, ChoiceBlock)
         block.ops[NAMES[0]] = nn.Sequential(block.ops[NAMES[0]], nn.Dropout(0.5))
+    return state
+
+
+def test_operations_that_draw_for_themselves_draw_alike_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = with_dropout()
     exact = exact_unrolled_gradient(ByHand(state.supernet.train()), state.fitness.alpha, seed=5)
     monkeypatch.setattr(darts, "RADIUS", 1e-4)
     assert relative(second_order(state, HELD_OUT, TRAIN, LR, seed=5)[1], exact) < 1e-6
+
+
+def test_operations_that_draw_for_themselves_draw_by_the_steps_generator() -> None:
+    assert torch.equal(gradient_of_a_step(with_dropout(), 2), gradient_of_a_step(with_dropout(), 2))
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -229,10 +260,22 @@ def test_a_step_that_is_not_finite_is_left_out(order: Literal[1, 2], bad: str) -
 
 
 @pytest.mark.parametrize("order", [1, 2])
+def test_a_loss_that_is_not_finite_is_left_out_though_its_gradient_is(order: Literal[1, 2]) -> None:
+    state = exact_state()
+    alpha = state.fitness.alpha.detach().clone()
+    with torch.no_grad():
+        state.supernet.get_parameter("head.4.bias")[0] = -float("inf")
+    DartsRule(table=TABLE, budget=BUDGET, order=order).fitness_step(
+        state, HELD_OUT, TRAIN, np.random.default_rng(0), LR
+    )
+    assert torch.equal(state.fitness.alpha, alpha)
+
+
+@pytest.mark.parametrize("order", [1, 2])
 def test_a_gradient_that_is_not_finite_is_left_out_though_the_loss_is(order: Literal[1, 2]) -> None:
     state = exact_state()
     alpha = state.fitness.alpha.detach().clone()
-    state.fitness.alpha.register_hook(lambda gradient: gradient * float("inf"))
+    state.fitness.alpha.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     DartsRule(table=TABLE, budget=BUDGET, order=order).fitness_step(
         state, HELD_OUT, TRAIN, np.random.default_rng(0), LR
     )

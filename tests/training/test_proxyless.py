@@ -155,10 +155,19 @@ def test_a_step_that_is_not_finite_is_left_out() -> None:
     assert state.fitness_optimiser.state[state.fitness.alpha]["step"].item() == 0
 
 
+def test_a_loss_that_is_not_finite_is_left_out_though_its_gradient_is() -> None:
+    state = exact_state()
+    alpha = state.fitness.alpha.detach().clone()
+    with torch.no_grad():
+        state.supernet.get_parameter("head.4.bias")[0] = -float("inf")
+    RULE.fitness_step(state, HELD_OUT, TRAIN, np.random.default_rng(0), 0.1)
+    assert torch.equal(state.fitness.alpha, alpha)
+
+
 def test_a_gradient_that_is_not_finite_is_left_out_though_the_loss_is() -> None:
     state = exact_state()
     alpha = state.fitness.alpha.detach().clone()
-    state.fitness.alpha.register_hook(lambda gradient: gradient * float("inf"))
+    state.fitness.alpha.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     RULE.fitness_step(state, HELD_OUT, TRAIN, np.random.default_rng(0), 0.1)
     assert torch.equal(state.fitness.alpha, alpha)
 
