@@ -13,6 +13,7 @@ import tyro
 
 from evospace.cli_arguments import stored_config, take
 from evospace.cli_networks import evaluate_command, export_command, report_command, retrain_command
+from evospace.cli_study import study_command
 from evospace.config import SearchConfig, load_config
 from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError, printable, unknown_name
 
@@ -28,6 +29,7 @@ HELP = """usage: evospace COMMAND [flags]
   evaluate test trained networks: the only command that reads test images
   export   write a network as plain PyTorch, ONNX or a timm model
   report   write one self-contained page about a run
+  study    compare strategies, ablate nse, tell how far a ranking is to be trusted
   pools    the pools of operations, or the operations of one
 
 evospace COMMAND --help lists a command's flags."""
@@ -275,5 +277,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": evaluate_command,
     "export": export_command,
     "report": report_command,
+    "study": study_command,
     "pools": _pools,
 }

@@ -1,0 +1,98 @@
+"""Does the jobs of a study that are left, several at a time; any number of times, and from several processes."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from evospace.errors import BudgetError, UsageError
+from evospace.report.plan_lines import duration
+from evospace.retraining.config import load_recipe
+from evospace.study.directory import StudyDirectory
+from evospace.study.plan import Job, plan_jobs
+from evospace.study.processes import ASKED, Queue
+from evospace.study.settings import StudySettings
+
+Say = Callable[[str], None]
+
+
+def run_study(settings: StudySettings, say: Say = print) -> int:
+    """Do what is left to do of a study; returns how many jobs are left.
+
+    Raises `UsageError` for settings that cannot be used, or others than those of the study in `--out`; what the data,
+    the budget and the first search need is looked at before a folder is made.
+    """
+    settings.check_required()
+    jobs = plan_jobs(settings)
+    load_recipe(settings.recipe)
+    study = StudyDirectory(Path(settings.out))
+    if study.settings() is None:
+        _check_first(jobs[0])
+    study.open(settings)
+    stored = study.database.done()
+    left = {job.key: job for job in jobs if job.key not in stored}
+    say(f"{len(jobs)} jobs of {settings.kind} in {study.path}, {len(left)} to do; {_equality(settings)}")
+    _do(settings, study, left, len(jobs), say)
+    stored = study.database.done()
+    open_ = [job for job in jobs if job.key not in stored]
+    if open_:
+        say(f"{len(jobs) - len(open_)} of {len(jobs)} jobs are done; go on with: {again(settings)}")
+    say(f"see what they came to: evospace study report {shlex.quote(settings.out)}")
+    return len(open_)
+
+
+def again(settings: StudySettings) -> str:
+    """The command that goes on with a study."""
+    return f"evospace study {settings.kind} --out {shlex.quote(settings.out)}"
+
+
+def _do(settings: StudySettings, study: StudyDirectory, left: dict[str, Job], total: int, say: Say) -> None:
+    from evospace.study.worker import DoJob  # loads torch
+
+    done = total - len(left)
+    broken: list[str] = []
+
+    def ended(key: str, code: int) -> None:
+        nonlocal done
+        found = study.database.finished().get(key)
+        if found is None:
+            if code not in ASKED:
+                broken.append(key)
+                say(f"{key}: ended with exit code {code} and no result; see {study.job(key) / 'log.txt'}")
+            return
+        done += 1
+        result = found.result
+        took = f"{100 * result['top1']:.2f} % in {duration(result['wall_seconds'])}" if result else ""
+        say(f"[{done}/{total}] {key}: {took or f'failed: {found.failure}'}")
+
+    queue = Queue(
+        folder=study.jobs,
+        jobs=settings.jobs,
+        seconds=60 * settings.minutes,
+        module="evospace.study.worker",
+        on_end=ended,
+    )
+    works = {key: DoJob(settings, job) for key, job in left.items()}
+    if not queue.run(works, "the study", again(settings)):
+        say(f"stopped after {settings.minutes:g} minutes; everything is saved")
+    if queue.taken:
+        say(f"{len(queue.taken)} jobs are done by another process")
+    if broken:
+        text = f"{len(broken)} jobs ended without a result (see above; the first: {broken[0]})"
+        raise UsageError(f"{text}; the others are stored, and those are tried again by: {again(settings)}")
+
+
+def _equality(settings: StudySettings) -> str:
+    if settings.equal == "seconds":
+        return "each method trains its supernet for about the seconds that nse's is estimated to take"
+    return f"each method's supernet sees the images of {settings.epochs} epochs (times the length), within 5 %"
+
+
+def _check_first(job: Job) -> None:
+    """Find what is wrong with data or settings before anything is made; a budget that is out of reach is a result."""
+    from evospace.experiment import prepare  # loads torch
+
+    try:
+        prepare(replace(job.config, device="cpu"))
+    except BudgetError:
+        return

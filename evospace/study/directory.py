@@ -1,0 +1,81 @@
+"""`OUT/`: settings, database and a folder for each job of a study."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from evospace.errors import UsageError
+from evospace.runs.contents import environment
+from evospace.runs.files import write_json, write_text
+from evospace.settings_file import changed_settings, load_settings
+from evospace.study.database import StudyDatabase
+from evospace.study.settings import NOT_PART_OF_THE_RESULT, StudySettings, merged
+
+_BEGUN = ("study.yaml", "environment.json", "study.db", "study.db-journal", "jobs")
+
+
+@dataclass(frozen=True)
+class StudyDirectory:
+    """Paths and the rules for opening them."""
+
+    path: Path
+
+    @property
+    def database(self) -> StudyDatabase:
+        """What every finished job came to."""
+        return StudyDatabase(self.path / "study.db")
+
+    @property
+    def jobs(self) -> Path:
+        """Of a folder for each job."""
+        return self.path / "jobs"
+
+    def job(self, key: str) -> Path:
+        """The folder of one job."""
+        return self.jobs / key
+
+    def settings(self) -> StudySettings | None:
+        """What the study was begun with, and was given since; `None` where there is none yet."""
+        stored = self.path / "study.yaml"
+        return load_settings(StudySettings, stored, str(stored)) if stored.exists() else None
+
+    def require(self) -> StudySettings:
+        """As `settings`; raises `UsageError` where the folder holds no study."""
+        settings = self.settings()
+        if settings is None:
+            raise UsageError(f"{self.path}: holds no study; give the folder that `evospace study space-size` wrote")
+        return settings
+
+    def open(self, settings: StudySettings) -> None:
+        """Create the folder, or check that it is the same study, which may be given more to do.
+
+        Raises `UsageError` for a folder of something else, and for changed settings, which are listed.
+        """
+        old = self.settings()
+        if old is None:
+            self._create(settings)
+            return
+        if old.kind != settings.kind:
+            raise UsageError(f"{self.path} holds a study of {old.kind}, not of {settings.kind}; choose another --out")
+        changed = changed_settings(StudySettings, old.to_dict(), settings.to_dict(), NOT_PART_OF_THE_RESULT)
+        if changed:
+            raise UsageError(
+                f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
+            )
+        self.database.create()
+        self._write(merged(old, settings))
+
+    def _create(self, settings: StudySettings) -> None:
+        try:
+            if self.path.exists() and any(not entry.name.endswith(_BEGUN) for entry in self.path.iterdir()):
+                raise UsageError(f"{self.path} is not empty and holds no study; choose another --out")
+            self.jobs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot be used ({error.strerror}); choose another") from error
+        write_json(self.path / "environment.json", environment())
+        self.database.create()
+        self._write(settings)  # last: now it is a study
+
+    def _write(self, settings: StudySettings) -> None:
+        write_text(self.path / "study.yaml", yaml.safe_dump(settings.to_dict(), sort_keys=False))

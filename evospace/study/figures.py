@@ -1,0 +1,100 @@
+"""The pictures of studies."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evospace.report.figures import save_figure
+from evospace.study.report import CONFIDENCE, Summary
+
+FIRST = "#000000"
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#ee7733", "#332288", "#999933")
+"""Paul Tol's "bright" scheme, then of his others: told apart with any colour vision, together with the markers."""
+MARKERS = "osD^vP<X>*"
+DODGE = 0.4
+"""Width, in units of the distance of two sizes, over which the methods' intervals lie side by side."""
+
+
+def draw_space_size(path: Path, rows: Sequence[Summary]) -> None:
+    """Tested accuracy over operations per block, a line per method with its standard deviation, a panel per length."""
+    lengths = sorted({row.length for row in rows})
+    sizes = sorted({row.operations for row in rows})
+    methods = list(dict.fromkeys(row.method for row in sorted(rows, key=lambda row: row.method != "nse")))
+    figure = Figure(figsize=(2.2 + (1.2 + 0.8 * len(sizes)) * len(lengths), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    for axes, length in zip(panels, lengths, strict=True):
+        for place, method in enumerate(methods):
+            _line(axes, [r for r in rows if (r.length, r.method) == (length, method)], sizes, place, len(methods))
+        axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        axes.set(xlabel="operations per block", title=f"training x{length}", xlim=(-0.5, len(sizes) - 0.5))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel(f"tested top-1 (%), mean and sd of {_seeds(rows)}")
+    handles = {line.get_label(): line for axes in panels for line in axes.get_legend_handles_labels()[0]}
+    labels = [method for method in methods if method in handles]
+    figure.legend([handles[m] for m in labels], labels, loc="outside right center", frameon=False, fontsize=9)
+    save_figure(figure, path)
+
+
+def _line(axes: Axes, rows: Sequence[Summary], sizes: Sequence[int], place: int, methods: int) -> None:
+    points = [(row.operations, row.accuracy, row.spread or 0.0) for row in rows if row.accuracy is not None]
+    if not points:
+        return
+    at, means, spreads = zip(*sorted(points), strict=True)
+    shift = DODGE * ((place + 0.5) / methods - 0.5)
+    main = rows[0].method == "nse"
+    axes.errorbar(
+        [sizes.index(size) + shift for size in at],
+        means,
+        yerr=spreads,
+        label=rows[0].method,
+        color=FIRST if main else COLOURS[place % len(COLOURS)],
+        marker=MARKERS[place % len(MARKERS)],
+        linewidth=2.2 if main else 1.3,
+        markersize=6 if main else 5,
+        elinewidth=1.0,
+        capsize=2.5,
+        zorder=3 if main else 2,
+    )
+
+
+def draw_ablation(path: Path, rows: Sequence[Summary]) -> None:
+    """Difference of the tested accuracy to the base: each seed, the mean and its interval; a panel per length."""
+    lengths = sorted({row.length for row in rows})
+    methods = list(dict.fromkeys(row.method for row in rows if row.difference))
+    figure = Figure(figsize=(2.6 + 3.6 * len(lengths), 1.6 + 0.34 * max(len(methods), 3)), layout="constrained")
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    for axes, length in zip(panels, lengths, strict=True):
+        axes.axvline(0.0, color="0.4", linewidth=1.0)
+        for row in (r for r in rows if r.length == length and r.difference):
+            d, y = row.difference, methods.index(row.method)
+            assert d is not None
+            axes.plot(d.values, np.full(len(d.values), y), "o", color="0.65", markersize=3.5, zorder=2)
+            axes.errorbar(d.mean, y, xerr=d.half_width or 0.0, fmt="D", color=COLOURS[0], capsize=3, zorder=3)
+        axes.set_yticks(range(len(methods)), methods)
+        axes.set(title=f"training x{length}", ylim=(max(len(methods), 1) - 0.5, -0.5))
+        axes.grid(alpha=0.3, axis="x")
+    text = f"tested top-1 less the base's (points), of {_seeds(rows)}; mean and {100 * CONFIDENCE:.0f} % interval"
+    figure.supxlabel(text, fontsize=9)
+    save_figure(figure, path)
+
+
+def draw_ranking(path: Path, scores: Sequence[float], tested: Sequence[float], caption: str) -> None:
+    """Tested accuracy of retrained networks over their score in the search (both fractions)."""
+    figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(100 * np.asarray(scores), 100 * np.asarray(tested), "o", color=COLOURS[0], markersize=5)
+    axes.set(xlabel="score in the search (%)", ylabel="tested top-1 after retraining (%)")
+    axes.set_title(caption, fontsize=9)
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def _seeds(rows: Sequence[Summary]) -> str:
+    counts = sorted({row.seeds for row in rows if row.seeds})
+    if not counts:
+        return "0 seeds"
+    many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{many} seed{'s' if counts[-1] > 1 else ''}"

@@ -1,0 +1,157 @@
+"""A queue of jobs, several at a time, each in a process of its own that starts with PyTorch loaded."""
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from evospace.errors import EvospaceError, InterruptedRunError, printable
+from evospace.runs.files import writing
+from evospace.runs.signals import Signals
+
+POLL_SECONDS = 0.2
+"""How soon a signal is passed on to the jobs."""
+AGAIN_SECONDS = 10.0
+"""A job that has not ended is asked again: what it was doing may have ended just then, and the next part begun."""
+TAKEN = 75
+"""Exit code of a job that another process is at (`EX_TEMPFAIL` of sysexits.h)."""
+ASKED = frozenset({130, 143, -signal.SIGTERM})
+"""Exit codes of a job that was asked to end: by a signal that it took, or before it could take one."""
+LOG, LOCK = "log.txt", ".lock"
+
+Work = Callable[[Path, Signals], None]
+"""Does a job in its folder, in a process of its own; has to be picklable."""
+
+
+@dataclass(kw_only=True)
+class Queue:
+    """What is left to do, and what became of what was begun."""
+
+    folder: Path
+    """Of a folder for each job, named by its key."""
+    jobs: int
+    seconds: float = 0.0
+    """After which all are ended; 0: never."""
+    module: str = ""
+    """Loaded once, before the first job."""
+    on_end: Callable[[str, int], None] = lambda key, code: None
+    """Told the key and exit code of a job that has ended."""
+    taken: list[str] = field(default_factory=list)
+    """Keys that another process is at."""
+
+    def run(self, works: Mapping[str, Work], what: str, again: str) -> bool:
+        """Do the jobs, in order; returns whether all were begun and ended, rather than the time being up.
+
+        Raises `InterruptedRunError`, which names `what` was interrupted and the command that does it `again`, where a
+        signal ended them.
+        """
+        waiting, running, start = list(works), dict[int, tuple[str, BaseProcess]](), time.monotonic()
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([self.module] if self.module else [])
+        with Signals() as signals:
+            while waiting or running:
+                up = bool(self.seconds) and time.monotonic() - start > self.seconds
+                while waiting and len(running) < self.jobs and not signals.ending and not up:
+                    key = waiting.pop(0)
+                    begun = context.Process(target=_one, args=(works[key], key, self.folder / key), name=key)
+                    begun.start()
+                    running[begun.sentinel] = key, begun
+                for sentinel in wait(list(running), timeout=POLL_SECONDS):
+                    assert isinstance(sentinel, int)
+                    self._ended(*running.pop(sentinel))
+                if signals.ending or up:
+                    self._end(running.values())
+                    signals.check(what, again)
+                    return False
+                if signals.take_save():
+                    for _, process in running.values():
+                        os.kill(process.pid or 0, signal.SIGUSR1)
+        return True
+
+    def _ended(self, key: str, process: BaseProcess) -> None:
+        process.join()
+        code = process.exitcode or 0
+        if code == TAKEN:
+            self.taken.append(key)
+        else:
+            self.on_end(key, code)
+
+    def _end(self, running: Iterable[tuple[str, BaseProcess]]) -> None:
+        """Let each finish its step and save."""
+        left = list(running)
+        while left:
+            for _, process in left:
+                process.terminate()  # SIGTERM, which a job takes as a request
+            until = time.monotonic() + AGAIN_SECONDS
+            for _, process in left:
+                process.join(max(0.0, until - time.monotonic()))
+            for key, process in [pair for pair in left if not pair[1].is_alive()]:
+                self._ended(key, process)
+            left = [pair for pair in left if pair[1].is_alive()]
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Make the folder of a job and hold it; yields whether it is ours. The system lets go where the process ends."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _one(work: Work, key: str, folder: Path) -> None:
+    """The child: one job, its output in the folder's log; an error is told in a line, too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches every process of a terminal; the parent asks by SIGTERM
+    with Signals() as signals:
+        os._exit(_claimed_and_done(work, key, folder, signals))
+
+
+def _claimed_and_done(work: Work, key: str, folder: Path, signals: Signals) -> int:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    seen = os.dup(2)
+    try:
+        with claimed(folder) as ours:
+            if not ours:
+                return TAKEN
+            with (folder / LOG).open("a", encoding="utf-8") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+                work(folder, signals)
+        return 0
+    except InterruptedRunError as error:
+        return error.exit_code
+    except EvospaceError as error:
+        os.write(seen, f"evospace: error: {key}: {printable(error)}\n".encode())
+        return error.exit_code
+    except BaseException as error:
+        traceback.print_exc()
+        text = f"{key}: {type(error).__name__}: {error}; the traceback is in {folder / LOG}"
+        os.write(seen, f"evospace: error: {printable(text)}\n".encode())
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _end_with_parent() -> None:
+    """Where the process that leads the queue is gone, be asked as it would ask."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

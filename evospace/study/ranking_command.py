@@ -1,0 +1,178 @@
+"""Retrains networks spread over the scores of a run, and tells how well those rank them."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from evospace.errors import EvospaceError, UsageError
+from evospace.estimation.evaluation import Evaluation
+from evospace.ops.user import load_ops
+from evospace.reading import read_yaml
+from evospace.report.plan_lines import duration
+from evospace.retraining.config import load_recipe
+from evospace.runs.files import write_json, write_text
+from evospace.runs.front import Front, read_front
+from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.runs.signals import Signals
+from evospace.settings_file import changed_settings
+from evospace.space.architecture import Architecture
+from evospace.study.processes import ASKED, Queue
+from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
+from evospace.study.retrained import is_result, read_object, retrained_and_tested
+from evospace.study.settings import RANKING_FREE, RankingSettings
+from evospace.study.worker import drop_large
+
+FORMAT = 1
+
+
+def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Do what is left; write `RUN/ranking.json` and `RUN/ranking.png` after every network.
+
+    Returns an object for a program and lines for a person. Raises `UsageError` for a run that is not finished, or
+    other settings than the ranking in it was begun with.
+    """
+    say = say or (lambda text: None if settings.json else print(text, flush=True))
+    run = RunDirectory(Path(settings.run))
+    stored = read_config(run.path)
+    load_ops(settings.ops)
+    load_recipe(settings.recipe)
+    front = read_front(run.front)
+    states = run.database.states()
+    if states[-1].round < states[-1].rounds and not stored.get("max_rounds"):
+        raise UsageError(f"{run.path}: not finished; go on with: evospace search --out {run.path} --resume")
+    scored = in_budget(run.database.evaluations(states[-1].round), front.budget)
+    chosen = spread_evenly(scored, settings.networks)
+    settings = replace(settings, data_dir=settings.data_dir or str(stored.get("data_dir", "")))
+    root = run.path / "ranking"
+    _open(root, settings)
+    about = {"run": str(run.path), "round": states[-1].round, "scored": len(scored), "settings": settings.to_dict()}
+    left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
+    say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
+
+    def ended(key: str, code: int) -> None:
+        path = root / key / "entry.json"
+        if not path.exists():
+            if code not in ASKED:
+                say(f"{key}: ended with exit code {code} and no result; see {root / key / 'log.txt'}")
+            return
+        entry = read_object(path)
+        text = entry.get("failure") or f"{100 * entry['top1']:.2f} % in {duration(entry['retrain_seconds'])}"
+        say(f"{key}: score {100 * entry['score']:.2f} %, tested {text}")
+        _publish(run.path, about, _entries(root, chosen), settings.seed)
+
+    queue = Queue(
+        folder=root,
+        jobs=settings.jobs,
+        seconds=60 * settings.minutes,
+        module="evospace.study.ranking_command",
+        on_end=ended,
+    )
+    again = f"evospace study ranking {shlex.quote(settings.run)}, with the same flags"
+    queue.run({s.key: _Train(settings, front, s) for s in left}, "the ranking", again)
+    entries = _entries(root, chosen)
+    found = _publish(run.path, about, entries, settings.seed)
+    lines = [*_told(found), f"wrote {run.path / 'ranking.json'} and {run.path / 'ranking.png'}"]
+    if len(entries) < len(chosen):
+        lines.append(f"{len(entries)} of {len(chosen)} networks are done; go on with: {again}")
+    return found, lines
+
+
+def _open(root: Path, settings: RankingSettings) -> None:
+    """Store the settings, or raise `UsageError` where the ranking was begun with others."""
+    path = root / "ranking.yaml"
+    if path.exists():
+        try:
+            old = read_yaml(path)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: cannot be read ({error}); remove {root}, and the ranking begins anew") from error
+        old = old if isinstance(old, dict) else {}
+        changed = changed_settings(RankingSettings, old, settings.to_dict(), RANKING_FREE)
+        if changed:
+            text = f"{root} was begun with other settings ({'; '.join(changed)})"
+            raise UsageError(f"{text}; use those, or remove it to begin anew")
+        return
+    root.mkdir(exist_ok=True)
+    write_text(path, yaml.safe_dump(settings.to_dict(), sort_keys=False))
+
+
+@dataclass(frozen=True)
+class _Train:
+    """Trains one network, tests it once, and stores what that came to as `entry.json`."""
+
+    settings: RankingSettings
+    front: Front
+    """Of the run: the skeleton, the images, and the seed that divides them."""
+    scored: Scored
+
+    def __call__(self, folder: Path, signals: Signals) -> None:
+        settings, scored = self.settings, self.scored
+        if (folder / "entry.json").exists():  # another process has done it
+            return
+        load_ops(settings.ops)
+        torch.set_num_threads(settings.threads)
+        architecture = json.loads(scored.architecture)
+        member = Evaluation(
+            architecture=Architecture.from_json(architecture),
+            accuracy=scored.score,
+            macs=scored.macs,
+            params=scored.params,
+            round=1,
+        )
+        write_json(folder / "front.json", replace(self.front, members=(member,), measured=None).to_json())
+        out = folder / "retrained"
+        config = replace(
+            load_recipe(settings.recipe),
+            network=f"{folder / 'front.json'}#0",
+            data_dir=settings.data_dir,
+            ops=settings.ops,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
+            seed=settings.seed,
+            threads=settings.threads,
+            device=settings.device,
+            out=str(out),
+            resume=(out / "config.yaml").exists(),
+        )
+        entry: dict[str, Any] = {"key": scored.key, "score": scored.score, "architecture": architecture}
+        try:
+            entry |= retrained_and_tested(config)
+        except EvospaceError as error:
+            if not is_result(error):
+                raise
+            entry["failure"] = str(error)
+        write_json(folder / "entry.json", entry)
+        drop_large(folder)
+
+
+def _entries(root: Path, chosen: Sequence[Scored]) -> list[dict[str, Any]]:
+    paths = [root / scored.key / "entry.json" for scored in chosen]
+    return [read_object(path) for path in paths if path.exists()]
+
+
+def _publish(path: Path, about: dict[str, Any], entries: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
+    from evospace.study.figures import draw_ranking  # loads matplotlib
+
+    tested = [entry for entry in entries if "top1" in entry]
+    pairs = [[entry[name] for entry in tested] for name in ("score", "top1")]
+    found = {"format": FORMAT, **about, **correlations(pairs[0], pairs[1], seed), "networks": list(entries)}
+    write_json(path / "ranking.json", found)
+    draw_ranking(path / "ranking.png", pairs[0], pairs[1], "\n".join(_told(found)))
+    return found
+
+
+def _told(found: dict[str, Any]) -> list[str]:
+    """The correlations, for a person."""
+    failures = sum("failure" in entry for entry in found["networks"])
+    lines = [f"{len(found['networks']) - failures} networks retrained and tested, {failures} failed"]
+    for name, title in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho")):
+        c = found[name]
+        interval = f"{c['value']:.2f}, 95 % interval {c['low']:.2f} to {c['high']:.2f}" if c else "not defined"
+        lines.append(f"{title} {interval}")
+    return lines

@@ -1,0 +1,202 @@
+"""What a study has come to so far: means and spreads over seeds, as a table, JSON, Markdown and a picture."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from scipy.stats import t as student
+
+from evospace.errors import DataError
+from evospace.report.tables import short
+from evospace.runs.files import write_json, write_text
+from evospace.strategies.strategy import STRATEGIES
+from evospace.study.database import Finished
+from evospace.study.directory import StudyDirectory
+from evospace.study.plan import BASE, VARIANTS
+
+FORMAT = 1
+CONFIDENCE = 0.95
+"""Of the intervals around the mean difference to an ablation's base."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Accuracies less those of the base with the same seed, operations and length: percentage points."""
+
+    mean: float
+    spread: float | None
+    """Standard deviation; `None` for one seed."""
+    half_width: float | None
+    """Of the 95 % interval of the mean by Student's t; `None` for one seed."""
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """All seeds of one method at one size and one length."""
+
+    method: str
+    operations: int
+    length: int
+    seeds: int
+    """With a result."""
+    failures: tuple[str, ...]
+    """Why the others failed, by key."""
+    accuracy: float | None
+    """Mean of the tested top-1, per cent."""
+    spread: float | None
+    """Its standard deviation over seeds; `None` for fewer than two."""
+    score: float | None
+    """Mean of the search's own score of the networks that were retrained, per cent."""
+    images: float | None
+    """Mean number of training images that the supernets saw."""
+    search_seconds: float | None
+    """Mean of training the supernet and scoring."""
+    retrain_seconds: float | None
+    peak_mib: float | None
+    """Largest peak of memory of a job (of the GPU, where there is one)."""
+    difference: Difference | None = None
+    """To the base of an ablation; `None` elsewhere, and where no seed has both."""
+
+
+def summaries(found: Iterable[Finished], order: Sequence[str], base: str = "") -> list[Summary]:
+    """By length, operations and method, methods as in `order`; differences to the method `base`, where it is given."""
+    groups = dict[tuple[int, int, str], list[Finished]]()
+    for job in found:
+        groups.setdefault((job.length, job.operations, job.variant), []).append(job)
+    places = {name: i for i, name in enumerate(order)}
+    keys = sorted(groups, key=lambda key: (key[0], key[1], places.get(key[2], len(places)), key[2]))
+    return [_summary(groups[key], groups.get((key[0], key[1], base), [])) for key in keys]
+
+
+def _summary(jobs: Sequence[Finished], base: Sequence[Finished]) -> Summary:
+    jobs = sorted(jobs, key=lambda job: job.seed)
+    done = [job.result for job in jobs if job.result is not None]
+    accuracies = [100 * result["top1"] for result in done]
+
+    def mean(*names: str) -> float | None:
+        return statistics.fmean(sum(result[name] for name in names) for result in done) if done else None
+
+    peaks = [result["peak_gpu_bytes"] or result["peak_bytes"] for result in done]
+    score = mean("score")
+    return Summary(
+        method=jobs[0].variant,
+        operations=jobs[0].operations,
+        length=jobs[0].length,
+        seeds=len(done),
+        failures=tuple(f"{job.key}: {job.failure}" for job in jobs if job.result is None),
+        accuracy=statistics.fmean(accuracies) if done else None,
+        spread=statistics.stdev(accuracies) if len(done) > 1 else None,
+        score=None if score is None else 100 * score,
+        images=mean("images"),
+        search_seconds=mean("train_seconds", "score_seconds"),
+        retrain_seconds=mean("retrain_seconds"),
+        peak_mib=max(peaks) / 2**20 if peaks else None,
+        difference=_difference(jobs, base) if base and jobs[0].variant != base[0].variant else None,
+    )
+
+
+def _difference(jobs: Sequence[Finished], base: Sequence[Finished]) -> Difference | None:
+    """Of the seeds that both have a result for."""
+    other = {job.seed: job.result["top1"] for job in base if job.result is not None}
+    pairs = [(job.result["top1"], other[job.seed]) for job in jobs if job.result is not None and job.seed in other]
+    if not pairs:
+        return None
+    values = [100 * (mine - base) for mine, base in pairs]
+    n = len(values)
+    spread = statistics.stdev(values) if n > 1 else None
+    quantile = float(student.ppf(0.5 + CONFIDENCE / 2, n - 1)) if n > 1 else 0.0
+    half_width = None if spread is None else quantile * spread / n**0.5
+    return Difference(mean=statistics.fmean(values), spread=spread, half_width=half_width, values=tuple(values))
+
+
+def write_study_report(path: Path) -> tuple[dict[str, Any], Table, list[str]]:
+    """Write `results.json`, `table.md` and the picture of a study; returns an object, a table, and lines for a person.
+
+    Raises `UsageError` where `path` holds no study, and `DataError` where none of its jobs is finished.
+    """
+    from evospace.study.figures import draw_ablation, draw_space_size  # loads matplotlib
+
+    study = StudyDirectory(path)
+    settings = study.require()
+    finished = study.database.finished()
+    if not finished:
+        raise DataError(f"{path}: no job is finished; go on with: evospace study {settings.kind} --out {path}")
+    ablation = settings.kind == "ablation"
+    rows = summaries(finished.values(), list(VARIANTS if ablation else STRATEGIES), BASE if ablation else "")
+    found = {
+        "format": FORMAT,
+        "kind": settings.kind,
+        "settings": settings.to_dict(),
+        "summaries": [asdict(row) for row in rows],
+        "jobs": {key: {"result": job.result, "failure": job.failure} for key, job in finished.items()},
+    }
+    picture = path / ("ablation.png" if ablation else "space_size.png")
+    write_json(path / "results.json", found)
+    write_text(path / "table.md", markdown(rows))
+    (draw_ablation if ablation else draw_space_size)(picture, rows)
+    failures = [f"failed: {text}" for row in rows for text in row.failures]
+    wrote = ", ".join(str(path / name) for name in ("results.json", "table.md", picture.name))
+    legend = [LEGEND, *([LEGEND_OF_DIFFERENCES] if any(row.difference for row in rows) else [])]
+    return found, study_table(rows), [*legend, *failures, f"wrote {wrote}"]
+
+
+LEGEND = (
+    "top-1 and sd over n seeds in %; images of supernet training; search and retrain in seconds; x: training length"
+)
+LEGEND_OF_DIFFERENCES = "diff: mean difference to base in points, paired by seed, with its 95 % interval"
+
+
+def _columns(rows: Sequence[Summary]) -> list[str]:
+    """An ablation's rows are all of one size."""
+    ablation = any(row.difference for row in rows)
+    middle = ["x", "n", "top-1", "sd", "diff", "+-"] if ablation else ["ops", "x", "n", "top-1", "sd"]
+    return ["method", *middle, "images", "search", "retrain", "MiB", "fail"]
+
+
+def cells(row: Summary, columns: Sequence[str]) -> list[str]:
+    """The texts of a row; empty where there is nothing to tell."""
+    d = row.difference
+    texts: Mapping[str, str] = {
+        "method": row.method,
+        "ops": str(row.operations),
+        "x": str(row.length),
+        "n": str(row.seeds),
+        "top-1": _number(row.accuracy, ".2f"),
+        "sd": _number(row.spread, ".2f"),
+        "diff": _number(d.mean if d else None, "+.2f"),
+        "+-": _number(d.half_width if d else None, ".2f"),
+        "images": "" if row.images is None else short(row.images),
+        "search": _number(row.search_seconds, ".1f"),
+        "retrain": _number(row.retrain_seconds, ".1f"),
+        "MiB": _number(row.peak_mib, ".0f"),
+        "fail": str(len(row.failures)),
+    }
+    return [texts[column] for column in columns]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def study_table(rows: Sequence[Summary]) -> Table:
+    """A row for each method, size and length."""
+    table = Table(title="Tested top-1 over seeds", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    columns = _columns(rows)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*cells(row, columns))
+    return table
+
+
+def markdown(rows: Sequence[Summary]) -> str:
+    """The table, to be pasted into a document."""
+    columns = _columns(rows)
+    lines = [columns, ["---" if column == "method" else "---:" for column in columns]]
+    lines += [cells(row, columns) for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,157 @@
+"""One job of a study: search, retrain the best, test it once; each part goes on where it was ended."""
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evospace.config import SearchConfig
+from evospace.data import hold_out
+from evospace.errors import EvospaceError
+from evospace.experiment import prepare, search
+from evospace.plan import plan
+from evospace.retraining.config import load_recipe
+from evospace.runs.files import write_json
+from evospace.runs.front import Front, read_front
+from evospace.runs.run_directory import RunDirectory
+from evospace.runs.signals import Signals
+from evospace.strategies.strategy import STRATEGIES
+from evospace.study.directory import StudyDirectory
+from evospace.study.plan import Job, reference_of, scaled_epochs, search_settings
+from evospace.study.retrained import is_result, read_object, retrained_and_tested
+from evospace.study.settings import StudySettings
+
+
+@dataclass(frozen=True)
+class DoJob:
+    """Does a job of a study and stores what it came to, or the failure that is its result."""
+
+    settings: StudySettings
+    job: Job
+
+    def __call__(self, folder: Path, signals: Signals) -> None:
+        """Go on with it in its folder, to its end.
+
+        Raises `InterruptedRunError` where a signal ends it, and errors that are no result: of disk, data, settings.
+        """
+        database = StudyDirectory(Path(self.settings.out)).database
+        if self.job.key in database.done():  # another process has done it since the queue was made
+            return
+        torch.set_num_threads(self.settings.threads)
+        result, failure = None, None
+        with used(folder / "used.json") as sum_of_sittings:
+            try:
+                result = _result(self.settings, self.job, folder, signals)
+            except EvospaceError as error:
+                if not is_result(error):
+                    raise
+                failure = str(error)
+        database.add(self.job, result=None if failure else {**(result or {}), **sum_of_sittings}, failure=failure)
+        drop_large(folder)
+
+
+def _result(settings: StudySettings, job: Job, folder: Path, signals: Signals) -> dict[str, Any]:
+    run = RunDirectory(folder / "run")
+    config = replace(job.config, device=settings.device, out=str(run.path), resume=True)
+    decided = _decided(settings, job, config, folder / "decided.json")
+    config = replace(config, epochs=decided["epochs"])
+    again = f"evospace study {settings.kind} --out {settings.out}"
+    signals.check(job.key, again)
+    search(config)
+    signals.check(job.key, again)
+    front = read_front(run.front)
+    out = folder / "retrained"
+    tested = retrained_and_tested(
+        replace(
+            load_recipe(settings.recipe),
+            network=f"{run.front}#{len(front.members) - 1}",  # the most accurate
+            data_dir=settings.data_dir,
+            epochs=settings.retrain_epochs,
+            batch_size=settings.retrain_batch_size,
+            lr=settings.retrain_lr,
+            seed=job.seed,
+            threads=settings.threads,
+            device=settings.device,
+            out=str(out),
+            resume=(out / "config.yaml").exists(),
+        )
+    )
+    return _searched(config, run, front, decided) | tested
+
+
+def _decided(settings: StudySettings, job: Job, config: SearchConfig, path: Path) -> dict[str, Any]:
+    """Epochs of each round and images of each epoch; what was decided when the job began stays."""
+    if path.exists():
+        return read_object(path)
+    train = len(hold_out(prepare(config).data, config.seed).train)
+    batch = min(config.batch_size, train)
+    decided: dict[str, Any] = {"epochs": config.epochs, "images_per_epoch": train // batch * batch}
+    if settings.equal == "seconds":
+        reference = replace(reference_of(job, settings), device=settings.device)
+        own, other = (plan(c)[1].get("train_seconds", 0.0) for c in (config, reference))  # none: no supernet
+        decided |= {
+            "epochs": scaled_epochs(config.epochs, own, other),
+            "estimated_seconds": own,
+            "estimated_reference_seconds": other,
+        }
+    write_json(path, decided)
+    return decided
+
+
+def _searched(config: SearchConfig, run: RunDirectory, front: Front, decided: Mapping[str, Any]) -> dict[str, Any]:
+    """What the search came to, from what it stored."""
+    summaries, best = run.database.summaries(), front.members[-1]
+    trains = STRATEGIES[config.strategy].rule(search_settings(config)) is not None
+    return {
+        "score": best.accuracy,
+        "front": len(front.members),
+        "rounds": len(summaries),
+        "epochs": config.epochs,
+        "images": len(summaries) * config.epochs * decided["images_per_epoch"] if trains else 0,
+        "scored": sum(len(run.database.evaluations(s["round"])) for s in summaries),
+        "train_seconds": sum(s["train_seconds"] for s in summaries),
+        "score_seconds": sum(s["score_seconds"] for s in summaries),
+        "architecture": best.architecture.to_json(),
+        "decided": dict(decided),
+    }
+
+
+@contextmanager
+def used(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields an object that is filled, and stored, at the end: seconds and peak memory over all sittings of a job."""
+    before = read_object(path) if path.exists() else {}
+    start, cpu = time.monotonic(), time.process_time()
+    total: dict[str, Any] = {}
+    try:
+        yield total
+    finally:
+        total["wall_seconds"] = before.get("wall_seconds", 0.0) + time.monotonic() - start
+        total["cpu_seconds"] = before.get("cpu_seconds", 0.0) + time.process_time() - cpu
+        for name, peak in (("peak_bytes", _peak_bytes()), ("peak_gpu_bytes", _peak_gpu_bytes())):
+            total[name] = max(before.get(name, 0), peak)
+        write_json(path, total)
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _peak_gpu_bytes() -> int:
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+
+
+def drop_large(folder: Path) -> None:
+    """Remove the weights and curves of a finished job; database, fronts, settings and evaluations stay."""
+    for path in list(folder.rglob("*.safetensors")):
+        path.unlink(missing_ok=True)
+    for path in list(folder.rglob("tensorboard")):
+        shutil.rmtree(path, ignore_errors=True)
+    (folder / "run/run-previous.db").unlink(missing_ok=True)

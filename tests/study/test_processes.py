@@ -1,0 +1,82 @@
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+import evospace.study.processes
+from evospace.errors import InterruptedRunError
+from evospace.study.processes import Queue, Work, claimed
+from tests.study.works import Deaf, Fail, UntilAsked, Write
+
+
+def queue(folder: Path, ended: dict[str, int], jobs: int = 2, seconds: float = 0.0) -> Queue:
+    return Queue(folder=folder, jobs=jobs, seconds=seconds, on_end=ended.__setitem__)
+
+
+def test_every_job_is_done_and_says_what_became_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    ended = dict[str, int]()
+    works: dict[str, Work] = {
+        "a": Write("a"),
+        "b": Fail("error"),
+        "c": Fail("killed"),
+        "d": Fail("broken"),
+        "e": Write("e"),
+    }
+    with claimed(tmp_path / "e"):
+        made = queue(tmp_path, ended)
+        assert made.run(works, "a test", "nothing")
+    assert ended == {"a": 0, "b": 3, "c": -signal.SIGKILL, "d": 1}
+    assert made.taken == ["e"]
+    assert (tmp_path / "a/done").read_text() == "a"
+    assert (tmp_path / "a/log.txt").read_text() == "at a\n"
+    seen = capfd.readouterr()
+    assert "evospace: error: b: no such network\n" in seen.err
+    assert "evospace: error: d: RuntimeError: broken; the traceback is in" in seen.err
+    assert "Traceback" in (tmp_path / "d/log.txt").read_text()
+    assert "Traceback" not in seen.err
+    assert "at a" not in seen.out
+
+
+def when(paths: Sequence[Path], act: Callable[[], None]) -> threading.Thread:
+    def wait() -> None:
+        while not all(path.exists() for path in paths):
+            time.sleep(0.02)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_all_once_they_have_saved_and_begins_no_other(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    ended = dict[str, int]()
+    works: dict[str, Work] = {"a": UntilAsked(), "b": UntilAsked(), "c": Write("c")}
+    thread = when([tmp_path / "a/begun", tmp_path / "b/begun"], lambda: os.kill(os.getpid(), number))
+    with pytest.raises(InterruptedRunError, match=r"interrupted in a test.*go on with: once more") as caught:
+        queue(tmp_path, ended).run(works, "a test", "once more")
+    thread.join()
+    assert caught.value.exit_code == code
+    assert {path.parent.name for path in tmp_path.glob("*/saved")} == {"a", "b"}
+    assert ended == {"a": 143, "b": 143}
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_time_that_is_up_ends_all_in_the_same_way(tmp_path: Path) -> None:
+    ended = dict[str, int]()
+    works: dict[str, Work] = {"a": UntilAsked(), "b": Write("b")}
+    assert not queue(tmp_path, ended, jobs=1, seconds=1.5).run(works, "a test", "once more")
+    assert (tmp_path / "a/saved").exists()
+    assert ended == {"a": 143}
+
+
+def test_a_request_that_was_missed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evospace.study.processes, "AGAIN_SECONDS", 0.3)
+    assert not queue(tmp_path, {}, seconds=1.5).run({"a": Deaf()}, "a test", "once more")
+    assert (tmp_path / "a/saved").exists()

@@ -1,0 +1,64 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evospace.errors import UsageError
+from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
+
+ROWS = [(f'[["op{i}"]]', 100 + i, 10, (i * 7 % 10) / 10) for i in range(10)]
+
+
+def test_networks_in_the_budget_come_worst_first_and_once() -> None:
+    found = in_budget([*ROWS, ROWS[9]], "macs=103..109,params=10")
+    assert sorted(s.macs for s in found) == list(range(103, 110))
+    assert [s.score for s in found] == sorted(s.score for s in found)
+    assert len({s.key for s in found}) == len(found)
+    with pytest.raises(UsageError, match="macs and params only"):
+        in_budget(ROWS, "latency=3ms")
+
+
+@given(total=st.integers(3, 200), data=st.data())
+def test_the_chosen_are_distinct_in_order_and_hold_both_ends(total: int, data: st.DataObject) -> None:
+    n = data.draw(st.integers(3, total))
+    scored = [Scored(architecture=str(i), macs=1, params=1, score=float(i)) for i in range(total)]
+    chosen = [int(s.score) for s in spread_evenly(scored, n)]
+    assert len(set(chosen)) == n
+    assert chosen == sorted(chosen)
+    assert (chosen[0], chosen[-1]) == (0, total - 1)
+    gaps = [b - a for a, b in pairwise(chosen)]
+    assert max(gaps) - min(gaps) <= 1 + 1  # each place is rounded by at most a half
+
+
+def test_more_networks_than_there_are_are_refused() -> None:
+    with pytest.raises(UsageError, match="--networks 11: the last round scored 10"):
+        spread_evenly(in_budget(ROWS, "macs=1..109"), 11)
+
+
+def test_correlations_are_those_by_hand() -> None:
+    # pairs (1,1) (2,3) (3,2) (4,4) (5,5): one of ten pairs of pairs is discordant, and two ranks differ by one
+    found = correlations([0.1, 0.2, 0.3, 0.4, 0.5], [0.6, 0.8, 0.7, 0.85, 0.9], seed=0)
+    assert found["kendall"]["value"] == pytest.approx((9 - 1) / 10)
+    assert found["spearman"]["value"] == pytest.approx(1 - 6 * 2 / (5 * 24))
+    for measure in found.values():
+        assert -1 <= measure["low"] <= measure["value"] <= measure["high"] <= 1 + 1e-9
+        assert measure["pairs"] == 5
+
+
+def test_the_interval_is_the_same_each_time_and_narrows_with_more_pairs() -> None:
+    few, many = ([float(i) for i in range(n)] for n in (8, 48))
+    noisy = [[x + 3 * (-1) ** int(x) for x in xs] for xs in (few, many)]
+    widths = []
+    for xs, ys in zip((few, many), noisy, strict=True):
+        first = correlations(xs, ys, seed=1)["spearman"]
+        assert first == correlations(xs, ys, seed=1)["spearman"]
+        widths.append(first["high"] - first["low"])
+    assert widths[1] < widths[0]
+
+
+def test_too_few_or_equal_values_have_no_correlation() -> None:
+    none = {"kendall": None, "spearman": None}
+    assert correlations([], [], seed=0) == none
+    assert correlations([0.1, 0.2], [0.1, 0.2], seed=0) == none
+    assert correlations([0.1, 0.1, 0.1], [0.1, 0.2, 0.3], seed=0) == none

@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evospace.cli import main
+from evospace.study.directory import StudyDirectory
+from evospace.study.figures import draw_ablation, draw_space_size
+from evospace.study.plan import BASE, VARIANTS, plan_jobs
+from evospace.study.report import markdown, summaries
+from tests.study.made import finished, result, settings
+
+BASE_AND_K3 = [finished("base", s, a) for s, a in enumerate((0.90, 0.92, 0.94))] + [
+    *(finished("k3", s, a) for s, a in enumerate((0.91, 0.92, 0.92))),
+    finished("k3", 3, None),
+    finished("k8", 0, 0.95),
+]
+
+
+def test_means_spreads_and_failures_are_those_by_hand() -> None:
+    (row,) = summaries([finished("nse", s, a) for s, a in enumerate((0.90, 0.92, 0.94, None))], ["nse"])
+    assert (row.method, row.operations, row.length, row.seeds) == ("nse", 5, 1, 3)
+    assert row.accuracy == pytest.approx(92.0)
+    assert row.spread == pytest.approx(2.0)  # sqrt((2^2 + 0 + 2^2) / 2)
+    assert row.score == pytest.approx(82.0)
+    assert (row.images, row.search_seconds, row.retrain_seconds, row.peak_mib) == (1000, 12, 5, 100)
+    assert row.failures == ("nse-n5-x1-s3: out of the budget",)
+    assert row.difference is None
+
+
+def test_differences_are_paired_by_seed() -> None:
+    base, k3, k8 = summaries(BASE_AND_K3, list(VARIANTS), BASE)
+    assert base.difference is None
+    assert k3.difference is not None
+    assert k3.difference.values == pytest.approx((1.0, 0.0, -2.0))
+    assert k3.difference.mean == pytest.approx(-1 / 3)
+    assert k3.difference.spread == pytest.approx(1.527525)  # sqrt((4/3)^2 + (1/3)^2 + (5/3)^2) / sqrt(2)
+    assert k3.difference.half_width == pytest.approx(4.302653 * 1.527525 / 3**0.5, rel=1e-5)  # t of 2 degrees, 97.5 %
+    assert k8.difference is not None
+    assert k8.difference.mean == pytest.approx(5.0)
+    assert k8.difference.half_width is None
+
+
+def test_the_table_for_a_document() -> None:
+    assert markdown(summaries(BASE_AND_K3, list(VARIANTS), BASE)).splitlines() == [
+        "| method | x | n | top-1 | sd | diff | +- | images | search | retrain | MiB | fail |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| base | 1 | 3 | 92.00 | 2.00 |  |  | 1K | 12.0 | 5.0 | 100 | 0 |",
+        "| k3 | 1 | 3 | 91.67 | 0.58 | -0.33 | 3.79 | 1K | 12.0 | 5.0 | 100 | 1 |",
+        "| k8 | 1 | 1 | 95.00 |  | +5.00 |  | 1K | 12.0 | 5.0 | 100 | 0 |",
+    ]
+
+
+def test_rows_are_ordered_by_length_size_and_method() -> None:
+    jobs = [finished(v, 0, 0.5, n, x) for v in ("spos", "nse") for n in (27, 5) for x in (2, 1)]
+    found = [(row.length, row.operations, row.method) for row in summaries(jobs, ["nse", "spos"])]
+    assert found == [(x, n, v) for x in (1, 2) for n in (5, 27) for v in ("nse", "spos")]
+
+
+def test_all_that_is_finished_is_drawn_and_what_is_not_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    draw_space_size(path, summaries([finished("nse", 0, 0.5), finished("spos", 0, None, 27, 2)], ["nse", "spos"]))
+    alone = np.asarray(Image.open(path).convert("L"))
+    draw_space_size(path, summaries([finished("nse", 0, None)], ["nse"]))
+    draw_ablation(path, summaries([finished("base", 0, 0.5)], list(VARIANTS), BASE))  # nothing to compare with it
+    draw_ablation(path, summaries(BASE_AND_K3, list(VARIANTS), BASE))
+    assert alone.std() > 1
+    assert np.asarray(Image.open(path).convert("L")).std() > 1
+
+
+def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = StudyDirectory(tmp_path / "study")
+    assert main(["study", "report", str(study.path)]) == 2
+    assert "holds no study" in capsys.readouterr().err
+    made = settings(strategies="nse,regularized-evolution", operations="5,27", seeds=2, out=str(study.path))
+    study.open(made)
+    assert main(["study", "report", str(study.path)]) == 4
+    assert "no job is finished" in capsys.readouterr().err
+    for job in plan_jobs(made):
+        study.database.add(job, result=result(0.9 + 0.01 * job.seed))
+    assert main(["study", "report", str(study.path)]) == 0
+    seen = capsys.readouterr().out
+    assert seen.count("90.50") == 4
+    assert "…" not in seen
+    assert all(len(line.rstrip()) <= 80 for line in seen.splitlines() if "90.50" in line)
+    assert main(["study", "report", str(study.path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((study.path / "results.json").read_text())
+    assert found["kind"] == "space-size"
+    assert len(found["jobs"]) == 8
+    assert {row["seeds"] for row in found["summaries"]} == {2}
+    assert (study.path / "table.md").read_text().count("| nse |") == 2
+    assert (study.path / "space_size.png").stat().st_size > 10_000

@@ -1,0 +1,236 @@
+"""Whole jobs, and a whole study that is interrupted and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import evospace.study.worker
+from evospace.cli import main
+from evospace.config import SearchConfig
+from evospace.errors import CollapseError, DataError, InterruptedRunError
+from evospace.runs.signals import Signals
+from evospace.study.directory import StudyDirectory
+from evospace.study.plan import Job, plan_jobs
+from evospace.study.settings import StudySettings
+from evospace.study.worker import DoJob
+from tests.study.made import QUICK, settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def quick(out: Path, **changes: Any) -> tuple[StudySettings, StudyDirectory, Job]:
+    """A study of one job, ready to be done."""
+    made = settings(
+        **{
+            **{"strategies": "nse", "operations": "5", "seeds": 1, "epochs": 1, "samples": 4, "batch_size": 512},
+            **{"calibration_batches": 1, "retrain_epochs": 1, "retrain_batch_size": 512, "out": str(out)},
+            **changes,
+        }
+    )
+    study = StudyDirectory(out)
+    study.open(made)
+    return made, study, plan_jobs(made)[0]
+
+
+def do(made: StudySettings, study: StudyDirectory, job: Job) -> None:
+    study.job(job.key).mkdir(exist_ok=True)
+    with Signals() as signals:
+        DoJob(made, job)(study.job(job.key), signals)
+
+
+def test_a_job_searches_retrains_tests_once_and_keeps_what_is_small(tmp_path: Path) -> None:
+    made, study, job = quick(tmp_path / "study")
+    do(made, study, job)
+    found = study.database.finished()[job.key].result
+    assert found is not None
+    folder = study.job(job.key)
+    tested = json.loads((folder / "retrained/net-00/seed-0/ema-evaluation.json").read_text())
+    assert found["top1"] == tested["top1"]
+    assert found["images"] == 1 * 1 * 1024  # a round of an epoch of two steps of 512 of the 1137 images
+    assert found["rounds"] == 1
+    assert found["scored"] >= 4
+    assert found["train_seconds"] > 0
+    assert found["peak_bytes"] > 50 * 2**20
+    assert found["cpu_seconds"] > 0
+    assert {"run.db", "front.json", "config.yaml"} <= {path.name for path in (folder / "run").iterdir()}
+    assert not list(folder.rglob("*.safetensors"))
+    assert not list(folder.rglob("tensorboard"))
+    before = sorted(folder.rglob("*"))
+    do(made, study, job)  # nothing is left to do
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_failure_is_a_result_and_an_interruption_or_bad_data_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, study, job = quick(tmp_path / "study")
+
+    def ends_with(error: Exception) -> None:
+        def search(config: object) -> None:
+            raise error
+
+        monkeypatch.setattr(evospace.study.worker, "search", search)
+
+    for error in (InterruptedRunError("asked", 143), DataError("no images")):
+        ends_with(error)
+        with pytest.raises(type(error)):
+            do(made, study, job)
+        assert not study.database.finished()
+    ends_with(CollapseError("the loss is not finite"))
+    do(made, study, job)
+    row = study.database.finished()[job.key]
+    assert row.failure == "the loss is not finite"
+    assert row.result is None
+
+
+def test_a_budget_out_of_reach_is_a_failure(tmp_path: Path) -> None:
+    made, study, job = quick(tmp_path / "study", budget="macs=100..200")
+    do(made, study, job)
+    assert "cannot be met" in str(study.database.finished()[job.key].failure)
+
+
+def test_equal_seconds_are_decided_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"spos": 10.0, "nse": 20.0}
+    asked = list[str]()
+
+    def plan(config: Any) -> tuple[list[str], dict[str, float]]:
+        asked.append(config.strategy)
+        return [], {"train_seconds": seconds[config.strategy]}
+
+    monkeypatch.setattr(evospace.study.worker, "plan", plan)
+    monkeypatch.setattr(evospace.study.worker, "search", interrupted)
+    made, study, job = quick(tmp_path / "study", strategies="spos", equal="seconds")
+    for own in (10.0, 1.0):  # today, and on another day
+        seconds["spos"] = own
+        with pytest.raises(InterruptedRunError, match="at 2 epochs"):
+            do(made, study, job)
+    assert asked == ["spos", "nse"]
+    decided = json.loads((study.job(job.key) / "decided.json").read_text())
+    assert decided == {
+        "epochs": 2,
+        "images_per_epoch": 1024,
+        "estimated_seconds": 10.0,
+        "estimated_reference_seconds": 20.0,
+    }
+
+
+def interrupted(config: SearchConfig) -> None:
+    raise InterruptedRunError(f"at {config.epochs} epochs", 143)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ([], 2, "usage: evospace study"),
+        (["spacesize"], 2, "did you mean space-size"),
+        (["space-size", *QUICK], 2, "--out is missing"),
+        (["space-size", "--out", "s"], 2, "--data is missing"),
+        (["space-size", "--out", "s", "--preset", "tinny"], 2, "did you mean tiny"),
+        (["space-size", "--out", "s", *QUICK, "--strategies", "nse,spoos"], 2, "did you mean spos"),
+        (["space-size", "--out", "s", *QUICK, "--operations", "27", "--epochs", "3"], 2, "totals that do"),
+        (["space-size", "--out", "s", *QUICK, "--recipe", "small-image"], 2, "did you mean small-images"),
+        (["space-size", "--out", "s", *QUICK, "--data", "digit"], 2, "digit"),
+        (["report", "nowhere"], 2, "holds no study"),
+        (["ranking", "nowhere"], 2, "holds no readable config.yaml"),
+        (["ranking", "nowhere", "--networks", "2"], 2, "--networks 2: allowed are 3 to 1000"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    args: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", *args]) == code
+    seen = capsys.readouterr()
+    assert said in seen.err + seen.out
+    assert len(seen.err.splitlines()) <= 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_settings_are_listed_and_a_preset_of_the_other_kind_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, study, _ = quick(tmp_path / "study")
+    assert main(["study", "space-size", "--out", str(study.path), "--lr", "0.2"]) == 2
+    assert "lr: 0.1 -> 0.2" in capsys.readouterr().err
+    assert main(["study", "ablation", "--out", str(study.path)]) == 2
+    assert "holds a study of space-size" in capsys.readouterr().err
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "evospace", "study", *args]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_study_that_is_interrupted_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    long = [*QUICK, "--epochs", "8", "--batch-size", "128"]
+    subprocess.run(command("space-size", "--out", str(whole), *long), cwd=ROOT, env=environment, check=True)
+    process = subprocess.Popen(
+        command("space-size", "--out", str(halved), *long),
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    log = halved / "jobs/nse-n5-x1-s0/log.txt"
+    while not log.exists() or "epoch 1/" not in log.read_text():
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    _, seen = process.communicate()
+    assert process.returncode == 130
+    assert f"go on with: evospace study space-size --out {halved}" in seen
+    assert "Traceback" not in seen
+    assert "nse-n5-x1-s0" not in StudyDirectory(halved).database.done()
+    again = command("space-size", "--out", str(halved))  # no other flag is needed
+    subprocess.run(again, cwd=ROOT, env=environment, check=True)
+    results = [StudyDirectory(path).database.finished() for path in (whole, halved)]
+    for key in ("nse-n5-x1-s0", "random-draw-n5-x1-s0"):
+        first, second = (found[key].result for found in results)
+        assert first is not None
+        assert second is not None
+        for name in ("top1", "score", "images", "architecture"):
+            assert first[name] == second[name], (key, name)
+        assert first["images"] == (0 if key.startswith("random-draw") else 8 * 1024)  # 8 steps of 128
+
+
+@pytest.mark.slow
+def test_a_ranking_is_told_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made, study, job = quick(tmp_path / "study", samples=12)
+    do(made, study, job)
+    run = study.job(job.key) / "run"
+    capsys.readouterr()
+    flags = ["--epochs", "1", "--batch-size", "512", "--json"]
+    assert main(["study", "ranking", str(run), "--networks", "3", *flags]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert len(first["networks"]) == 3
+    assert first == json.loads((run / "ranking.json").read_text())
+    assert (run / "ranking.png").stat().st_size > 1000
+    assert main(["study", "ranking", str(run), "--networks", "3", *flags, "--lr", "0.2"]) == 2
+    assert "lr: 0.1 -> 0.2" in capsys.readouterr().err
+    assert main(["study", "ranking", str(run), "--networks", "5", *flags]) == 0
+    more = json.loads(capsys.readouterr().out)
+    ends = {entry["key"] for entry in (first["networks"][0], first["networks"][-1])}
+    assert ends <= {entry["key"] for entry in more["networks"]}
+    assert main(["study", "ranking", str(run), "--networks", "99", *flags]) == 2
