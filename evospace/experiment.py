@@ -23,7 +23,7 @@ from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
-from evospace.problem import check_strategy, make_problem, settings_of
+from evospace.problem import check_strategy, make_problem
 from evospace.profiling.measure import doubts, measure
 from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport, forecast_lines, outcome_line, space_lines
@@ -159,7 +159,7 @@ class Experiment:
     @property
     def settings(self) -> SearchSettings:
         """The strategy's own settings."""
-        return settings_of(self.config)
+        return SearchSettings.of(self.config)
 
     @property
     def rule(self) -> RuleName | None:

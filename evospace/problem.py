@@ -1,4 +1,4 @@
-"""From a search's settings to its problem: the space, its costs, the budget, and what the strategy is told."""
+"""From a search's settings to its problem: the space, its costs, the budget."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from evospace.ops.pools import pool_names
 from evospace.settings_file import flag
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.space.skeleton import Skeleton
-from evospace.strategies.contract import Problem, SearchSettings
+from evospace.strategies.contract import Problem
 from evospace.strategies.queues import first_active, reach, require_reachable, shuffled
 from evospace.strategies.strategy import STRATEGIES
 
@@ -75,20 +75,4 @@ def _part(problem: Problem, config: SearchConfig) -> SearchSpace:
     chosen = map(set[str], queues.active())
     return full.with_candidates(
         [n for n in names if n in kept] for names, kept in zip(full.candidates, chosen, strict=True)
-    )
-
-
-def settings_of(config: SearchConfig) -> SearchSettings:
-    """What the strategy is told."""
-    return SearchSettings(
-        stop_after=config.max_rounds,
-        candidates=config.candidates,
-        samples=config.samples,
-        seed=config.seed,
-        lock=config.lock,
-        rehearse=config.rehearse,
-        inherit_from=config.inherit_from,
-        shrink_by=config.shrink_by,
-        then=config.then,
-        score_by=config.score_by,
     )

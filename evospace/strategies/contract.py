@@ -1,11 +1,12 @@
 """What every strategy is given, what it may ask of a `Lab`, and what it yields. No torch here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.estimation.evaluation import Evaluation
@@ -77,6 +78,13 @@ class SearchSettings:
     """How `shrinking` searches what is left."""
     score_by: Literal["shared-weights", "training"] = "shared-weights"
     """How `regularized-evolution` scores: by a supernet's weights, or by training each architecture by itself."""
+
+    @classmethod
+    def of(cls, config: SearchConfig) -> "SearchSettings":
+        """What of a search's settings its strategy is told."""
+        known = {f.name for f in fields(config)}
+        same = {f.name: getattr(config, f.name) for f in fields(cls) if f.name in known}
+        return cls(stop_after=config.max_rounds, **same)
 
 
 class TrainedRound(Protocol):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import evospace.strategies  # noqa: F401  (registers them)
@@ -133,13 +133,7 @@ def _job(
 
 def rounds_of(config: SearchConfig) -> int:
     """How many rounds a search takes."""
-    return STRATEGIES[config.strategy].rounds(config.operations, search_settings(config))
-
-
-def search_settings(config: SearchConfig) -> SearchSettings:
-    """What of a search's settings its strategy is given."""
-    known = {field.name for field in fields(config)}
-    return SearchSettings(**{f.name: getattr(config, f.name) for f in fields(SearchSettings) if f.name in known})
+    return STRATEGIES[config.strategy].rounds(config.operations, SearchSettings.of(config))
 
 
 def reference_of(job: Job, settings: StudySettings) -> SearchConfig:

@@ -22,9 +22,10 @@ from evospace.runs.files import write_json
 from evospace.runs.front import Front, read_front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
+from evospace.strategies.contract import SearchSettings
 from evospace.strategies.strategy import STRATEGIES
 from evospace.study.directory import StudyDirectory
-from evospace.study.plan import Job, reference_of, scaled_epochs, search_settings
+from evospace.study.plan import Job, reference_of, scaled_epochs
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import StudySettings
 
@@ -108,7 +109,7 @@ def _decided(settings: StudySettings, job: Job, config: SearchConfig, path: Path
 def _searched(config: SearchConfig, run: RunDirectory, front: Front, decided: Mapping[str, Any]) -> dict[str, Any]:
     """What the search came to, from what it stored."""
     summaries, best = run.database.summaries(), front.members[-1]
-    trains = STRATEGIES[config.strategy].rule(search_settings(config)) is not None
+    trains = STRATEGIES[config.strategy].rule(SearchSettings.of(config)) is not None
     return {
         "score": best.accuracy,
         "front": len(front.members),

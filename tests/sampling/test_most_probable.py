@@ -9,6 +9,7 @@ from evospace.cost.budget import Budget
 from evospace.errors import BudgetError
 from evospace.sampling import most_probable as module
 from evospace.sampling import values
+from evospace.sampling.budget import WindowSampler
 from evospace.sampling.gates import uniform_probabilities
 from evospace.sampling.most_probable import most_probable
 from evospace.space.architecture import Architecture
@@ -38,7 +39,11 @@ def check(case: Case, window: Budget) -> None:
         found = most_probable(space, table, window, gates)
         assert chances[found] == pytest.approx(max(chances.values()))
     else:
-        with pytest.raises(BudgetError, match="no architecture of the space has"):
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(BudgetError, match="no architecture of the space has"),
+        ):
+            patch.delattr(WindowSampler, "draw")  # a window known to be impossible is not drawn from
             most_probable(space, table, window, gates)
 
 
@@ -62,7 +67,7 @@ def test_a_search_that_is_cut_short_still_ends_inside(case: Case, window: Budget
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(values, "MAX_BINS", bins)
         patch.setattr(module, "_LOOKS", looks)
-        patch.setattr(module, "_DRAWS", 20)
+        patch.setattr(module, "_DRAWS", 1)
         if sum(chances.values()) > 1e-2:
             found = most_probable(space, table, window, gates)
             assert found in chances
@@ -93,6 +98,8 @@ def test_a_skip_counts_with_what_the_operations_leave() -> None:
     assert kept == Architecture.of([[space.candidates[0][0]], space.candidates[1]])
     skipped = most_probable(space, table, wide, [np.array([0.35, 0.25]), np.ones(1)])
     assert skipped == Architecture.of([[], space.candidates[1]])
+    needed = most_probable(space, table, wide, [np.array([0.4, 0.3]), np.array([0.1])])
+    assert needed == kept  # what the only operation of a required block leaves is nobody's
     dear = Budget(metric="macs", low=12, high=99)  # fixed costs are 7
     assert most_probable(space, table, dear, [np.array([0.01, 0.02]), np.ones(1)]).blocks[0]
 
@@ -109,8 +116,10 @@ def test_a_multi_branch_space_is_refused() -> None:
         most_probable(space, table, Budget(metric="macs", low=0, high=99), gates)
 
 
-def test_equal_products_are_decided_at_once_and_always_alike() -> None:
-    """All 28^22 architectures of a space like the authors' are equal: nothing is gone through twice."""
+def test_equal_products_are_decided_at_once_and_always_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All architectures of a space like the authors' are equal, and none is gone into but the one returned."""
+    monkeypatch.setattr(module, "_LOOKS", 22 + 1)
+    monkeypatch.delattr(module, "WindowSampler")
     rng = np.random.default_rng(1)
     costs = (1568 * rng.integers(1, 20_000, (22, 27))).tolist()
     space, table, _ = make_case(costs, [b % 4 == 0 for b in range(22)], "single", seed=0)

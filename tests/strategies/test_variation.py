@@ -67,6 +67,14 @@ def test_a_cross_takes_every_block_from_one_of_the_two(seed: int) -> None:
     assert child in SPACES[1]
 
 
+def test_a_cross_takes_half_from_each() -> None:
+    rng = np.random.default_rng(0)
+    first, second = Architecture.of([["op0"]] * 4), Architecture.of([["op1"]] * 4)
+    taken = Counter(tuple(names == ("op0",) for names in crossed(first, second, rng).blocks) for _ in range(3200))
+    assert len(taken) == 16
+    assert sum((n - 200) ** 2 / 200 for n in taken.values()) < 37.7  # chi-square, 15 degrees, 0.1 %
+
+
 def test_what_fits_keeps_budget_and_limits() -> None:
     made = problem("macs=40..50")
     cheap, right = Architecture.of([[], ["op0"], [], ["op0"]]), Architecture.of([["op0"], ["op0"], [], ["op6"]])
