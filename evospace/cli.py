@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -41,7 +43,7 @@ SEARCH_HELP = """Search a Pareto front of architectures by evolving the search s
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0, 2 usage, 3 budget, 4 data, 130 interrupted)."""
+    """Run one command; returns the exit code (0, 2 usage, 3 budget, 4 data, 130 interrupted, 141 nobody reads on)."""
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         print(HELP)
@@ -51,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args[0] not in COMMANDS:
             raise unknown_name("command", args[0], COMMANDS)
-        return COMMANDS[args[0]](args[1:])
+        code = COMMANDS[args[0]](args[1:])
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `evospace pools modern | head`: who read it has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except EvospaceError as error:
         if "--debug" in args:
             traceback.print_exc()

@@ -328,3 +328,13 @@ def test_gates_windows_that_are_none(text: str) -> None:
 def test_a_gates_window() -> None:
     assert parse_window("0.5..1.5") == (0.5, 1.5)
     assert parse_window("0..1000") == (0.0, 1000.0)
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_traceback() -> None:
+    program = [sys.executable, "-m", "evospace", "pools", "modern"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
