@@ -188,7 +188,7 @@ class Experiment:
                 published: Front | None = None
                 for result in self.strategy.search(self.problem, self.settings, lab, state):
                     published = self._finish_round(lab, result)
-                lab.checkpoints.clear()  # where a crash came between storing the last round and this
+                lab.clear()  # where a crash came between storing the last round and this
                 front = self._measured(lab, published or self._publish(self.directory.database.states()))
         screen.print(front_table(front.members, f"Pareto front of {self.directory.path}", front.measured))
         if plan := self.directory.plan():
@@ -273,7 +273,7 @@ class Experiment:
             lab.progress.line(f"{result.summary['rejected']} draws in the budget were rejected for its further limits")
         lab.save(number, front)
         self.directory.database.add(result)
-        lab.checkpoints.clear()
+        lab.clear()
         published = self._publish(self.directory.database.states())
         lab.board.add_scalar("round/hypervolume", result.hypervolume, number)
         s = self.directory.database.summaries()[-1]

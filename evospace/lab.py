@@ -19,7 +19,7 @@ from evospace.estimation.evaluation import Evaluation
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
 from evospace.report.progress import Progress
-from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint, save_checkpoint
+from evospace.runs.checkpoints import KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.sampling.gates import uniform_probabilities
@@ -98,6 +98,16 @@ class SupernetLab:
         """Of the round under way."""
         return TrainingCheckpoints(self.run.path / "checkpoints", self.progress.line)
 
+    @property
+    def kept(self) -> KeptWeights:
+        """Networks trained by themselves in the round under way."""
+        return KeptWeights(self.run.path / "checkpoints")
+
+    def clear(self) -> None:
+        """The round under way is finished and stored."""
+        self.checkpoints.clear()
+        self.kept.clear()
+
     def train(
         self,
         round: int,
@@ -137,7 +147,7 @@ class SupernetLab:
         """No supernet: an architecture is trained when it is to be scored."""
         self.progress.start_round(round)
         where = f"round {round}, an architecture by itself"
-        estimator = self.bench.alone(lambda: self.check_signals(where))
+        estimator = self.bench.alone(self.kept, lambda: self.check_signals(where))
         probabilities = uniform_probabilities(space)
         active = [(b, name) for b, names in enumerate(space.candidates) for name in names]
         self.last = LabRound(
@@ -253,6 +263,7 @@ class SupernetLab:
             save_checkpoint(self.run.checkpoint(round), estimator.supernet.weights(), {"round": round})
         for i, e in enumerate(front):
             meta = {"round": round, "accuracy": e.accuracy}
+            torch.manual_seed(derive(self.config.seed, "member", round, i))  # operations that draw for themselves
             save_checkpoint(self.run.member(round, i), estimator.weights(e.architecture), meta)
 
 

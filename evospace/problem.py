@@ -8,6 +8,7 @@ from evospace.cost.latency_table import LatencyTable
 from evospace.cost.network_cost import cost_tables
 from evospace.errors import UsageError
 from evospace.ops.pools import pool_names
+from evospace.sampling.reachable import is_reachable
 from evospace.settings_file import flag
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.space.skeleton import Skeleton
@@ -35,7 +36,7 @@ def make_problem(
         tables["latency"] = latency.cost_table(full)
     budget, limits = parse_budget(config.budget)
     problem = Problem(full=full, tables=tables, budget=budget, classes=classes, limits=limits)
-    return replace(problem, full=_part(problem, config)) if config.operations else problem
+    return replace(problem, full=part_of(problem, config)) if config.operations else problem
 
 
 def branches_of(config: SearchConfig) -> Branches:
@@ -62,8 +63,11 @@ def check_strategy(config: SearchConfig) -> None:
             )
 
 
-def _part(problem: Problem, config: SearchConfig) -> SearchSpace:
-    """The first `operations` of every block's shuffled pool, made to reach the budget."""
+def part_of(problem: Problem, config: SearchConfig) -> SearchSpace:
+    """The first `operations` of every block's shuffled pool, made to reach the budget.
+
+    With one operation per block, where that can reach it at all: the part is the same for every strategy.
+    """
     full, count = problem.full, config.operations
     if count > len(full.candidates[0]):
         raise UsageError(
@@ -71,7 +75,9 @@ def _part(problem: Problem, config: SearchConfig) -> SearchSpace:
         )
     require_reachable(full, problem.table, problem.budget)
     order = shuffled(full, config.seed)
-    queues, _ = reach(first_active(order, count), full, problem.table, problem.budget)
+    single = replace(full, branches="single")
+    reached = single if is_reachable(single, problem.table, problem.budget) else full
+    queues, _ = reach(first_active(order, count), reached, problem.table, problem.budget)
     chosen = map(set[str], queues.active())
     return full.with_candidates(
         [n for n in names if n in kept] for names, kept in zip(full.candidates, chosen, strict=True)

@@ -11,7 +11,7 @@ from evospace.data import SearchSplits
 from evospace.devices import out_of_memory
 from evospace.errors import UsageError
 from evospace.estimation.shared_weights import SharedWeights
-from evospace.estimation.trained_alone import TrainedAlone
+from evospace.estimation.trained_alone import Kept, TrainedAlone
 from evospace.seeding import derive
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
@@ -110,8 +110,11 @@ class Workbench:
             **hooks,
         )
 
-    def alone(self, on_step: Callable[[], None]) -> TrainedAlone:
-        """Scores by training each architecture by itself, with the search's epochs, batch and rate."""
+    def alone(self, kept: Kept, on_step: Callable[[], None]) -> TrainedAlone:
+        """Scores by training each architecture by itself, with the search's epochs, batch and rate.
+
+        `kept` keeps the weights of what is trained.
+        """
         config = self.config
         return TrainedAlone(
             skeleton=self.skeleton,
@@ -122,6 +125,7 @@ class Workbench:
             seed=config.seed,
             device=self.device,
             on_step=on_step,
+            kept=kept,
         )
 
     def estimator(self, supernet: SuperNet, round: int) -> SharedWeights:

@@ -1,7 +1,8 @@
 """Scores an architecture by training it by itself: dear, and free of what weights that are shared do to a ranking."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +19,16 @@ from evospace.training.recipe import Recipe
 from evospace.training.standalone import accuracy_of
 
 
+class Kept(Protocol):
+    """Where trained weights are kept, by name, until the round ends."""
+
+    def get(self, name: str) -> dict[str, Tensor] | None:
+        """`None` where there are none."""
+
+    def put(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainedAlone:
     """Trains on the training images alone, and scores on the scoring split. An architecture's draws are its own."""
@@ -31,7 +42,7 @@ class TrainedAlone:
     device: str
     on_step: Callable[[], None]
     """Called after every step; may raise to end the training, which is begun anew when the search goes on."""
-    _trained: dict[Architecture, dict[str, Tensor]] = field(default_factory=dict)
+    kept: Kept
 
     def score(self, architecture: Architecture) -> float | str:
         """Fraction of the scoring images that it gets right once trained, or the reason why there is none."""
@@ -47,10 +58,12 @@ class TrainedAlone:
             return "out of memory"
 
     def weights(self, architecture: Architecture) -> dict[str, Tensor]:
-        """Its trained state; trained (again, to the same) where this process has not done so."""
-        if architecture not in self._trained:
-            self._trained[architecture] = self._train(architecture)
-        return self._trained[architecture]
+        """Its trained state; trained where it is not kept."""
+        weights = self.kept.get(str(architecture))
+        if weights is None:
+            weights = self._train(architecture)
+            self.kept.put(str(architecture), weights)
+        return weights
 
     def _train(self, architecture: Architecture) -> dict[str, Tensor]:
         seed = derive(self.seed, f"alone {architecture}")

@@ -96,3 +96,29 @@ class TrainingCheckpoints:
         """The round is finished and stored elsewhere."""
         for _, path in self._files():
             path.unlink(missing_ok=True)
+
+
+class KeptWeights:
+    """`alone-KEY.safetensors`: networks that a round trained by themselves, until it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"alone-{hashlib.sha256(name.encode()).hexdigest()[:16]}.safetensors"
+
+    def get(self, name: str) -> dict[str, Tensor] | None:
+        """What was put under `name`; `None` where there is nothing, or it is damaged."""
+        try:
+            return load_checkpoint(self._path(name))[0]
+        except DataError:
+            return None
+
+    def put(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep tensors."""
+        save_checkpoint(self._path(name), tensors, {"name": name})
+
+    def clear(self) -> None:
+        """Remove all."""
+        for path in self._folder.glob("alone-*.safetensors"):
+            path.unlink(missing_ok=True)

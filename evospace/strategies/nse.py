@@ -117,6 +117,7 @@ STRATEGIES.add(
                 "inherit_from",
             }
         ),
+        scores_every_round=True,
         rounds=lambda operations, settings: default_rounds(operations, settings.candidates),
         sizes=active_sizes,
     ),

@@ -7,6 +7,7 @@ weights (algorithm 1). Dropping by fitness instead takes NSE's learned logit. No
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,13 +25,16 @@ from evospace.strategies.contract import (
     TrainedRound,
 )
 from evospace.strategies.one_shot import sampled
-from evospace.strategies.queues import Queues
+from evospace.strategies.queues import Names, Queues
 from evospace.strategies.rounds import closed, everything
 from evospace.strategies.spos import evolutionary
 from evospace.strategies.strategy import STRATEGIES, Strategy
 
 DRAWS = 1000
 """Architectures whose angles are averaged per stage, as in ABS (section 4)."""
+SCORED = 10
+"""Architectures scored at the end of a stage that is not the last, to show where the search stands: nothing depends
+on them."""
 SHARED = (-1, "")
 """The part that all architectures share, in `TrainedRound.turned`."""
 Pair = tuple[int, str]
@@ -52,7 +56,8 @@ def shrinking(problem: Problem, settings: SearchSettings, lab: Lab, state: Searc
         last = round == state.rounds
         trained = lab.train(round, space, _rule(settings, last), locked=_pairs(space), go_on=round > 1)
         search = evolutionary if last and settings.then == "spos" else sampled
-        scored = search(problem, settings, trained, round)
+        wanted = settings.samples if last else min(settings.samples, SCORED)
+        scored = search(problem, replace(settings, samples=wanted), trained, round)
         dropped = {} if last else _dropped(problem, settings, trained, round, sizes[round])
         queues = everything(space)
         if round > 1:
@@ -61,6 +66,10 @@ def shrinking(problem: Problem, settings: SearchSettings, lab: Lab, state: Searc
         result = closed(scored, state, queues, handed_on=kept, dropped=dropped)
         yield result
         state = result.state
+
+
+def _largest(names: Sequence[Names]) -> int:
+    return max(map(len, names))
 
 
 def _pairs(space: SearchSpace) -> frozenset[Pair]:
@@ -84,10 +93,16 @@ def _dropped(
     space, dropped = trained.space, dict[Pair, str]()
     for b, name in sorted(worth, key=lambda pair: (worth[pair], pair)):
         smaller = space.without([(b, name)])
-        if len(space.candidates[b]) > size and is_reachable(smaller, problem.table, problem.budget):
+        if len(space.candidates[b]) > size and _allowed(smaller, problem):
             space = smaller
             dropped[b, name] = f"its {what} {worth[b, name]:.3f} is among the smallest"
     return dropped
+
+
+def _allowed(space: SearchSpace, problem: Problem) -> bool:
+    """Whether the budget is in reach, and no further limit is below all of the space."""
+    within = all(table.bounds(space)[0] <= high for table, high in problem.upper)
+    return within and is_reachable(space, problem.table, problem.budget)
 
 
 def operation_angles(trained: TrainedRound, rng: np.random.Generator) -> dict[Pair, float]:
@@ -123,6 +138,6 @@ STRATEGIES.add(
         branches=("single", "multi"),
         honours=frozenset({"candidates", "shrink_by", "then"}),
         rounds=lambda operations, settings: len(stages(operations, settings)),
-        sizes=lambda state, settings: stages(max(map(len, state.waiting)), settings),
+        sizes=lambda state, settings: stages(_largest(state.inherited if state.round else state.waiting), settings),
     ),
 )

@@ -40,5 +40,7 @@ class Strategy:
     """Settings of a search that only some strategies read, and this one does."""
     rounds: Callable[[int, SearchSettings], int] = _one_round
     """How many rounds it takes, given the operations per block."""
+    scores_every_round: bool = False
+    """Whether each round scores `samples` architectures; else the last one alone does."""
     sizes: Callable[[SearchState, SearchSettings], list[int]] = _everything
     """Operations per block in each round to come."""

@@ -12,7 +12,14 @@ from evospace.settings_file import changed_settings, load_settings
 from evospace.study.database import StudyDatabase
 from evospace.study.settings import NOT_PART_OF_THE_RESULT, StudySettings, merged
 
-_BEGUN = ("study.yaml", "environment.json", "study.db", "study.db-journal", "jobs")
+_BEGUN = ("environment.json", "study.db", "study.db-journal")
+
+
+def _of_ours(entry: Path) -> bool:
+    """Whether it may lie in a folder whose study was ended before it began."""
+    if entry.name == "jobs":
+        return not any(entry.iterdir())
+    return entry.name in _BEGUN or entry.name.startswith((".environment.json.", ".study.yaml."))
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class StudyDirectory:
 
     def _create(self, settings: StudySettings) -> None:
         try:
-            if self.path.exists() and any(not entry.name.endswith(_BEGUN) for entry in self.path.iterdir()):
+            if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()):
                 raise UsageError(f"{self.path} is not empty and holds no study; choose another --out")
             self.jobs.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -121,13 +121,17 @@ def _job(
     )
     rounds = rounds_of(config)
     total = settings.epochs * length
+    strategy = STRATEGIES[config.strategy]
+    samples = settings.samples // rounds if strategy.scores_every_round else settings.samples
+    if strategy.rule(SearchSettings.of(config)) is None:
+        total = 1  # its training decides nothing: what it finds is retrained like any other
     return Job(
         variant=name,
         operations=operations,
         length=length,
         seed=seed,
         rounds=rounds,
-        config=_with(config, epochs=max(1, round(total / rounds)), samples=max(1, settings.samples // rounds)),
+        config=_with(config, epochs=max(1, round(total / rounds)), samples=max(1, samples)),
     )
 
 
@@ -143,8 +147,11 @@ def reference_of(job: Job, settings: StudySettings) -> SearchConfig:
 
 
 def scaled_epochs(epochs: int, seconds: float, reference: float) -> int:
-    """Epochs per round whose estimated training takes `reference` seconds where `epochs` take `seconds`."""
-    return epochs if not seconds else max(1, round(epochs * reference / seconds))
+    """Epochs per round whose estimated training takes `reference` seconds where `epochs` take `seconds`.
+
+    0 seconds stand for no estimate: the epochs stay.
+    """
+    return epochs if not seconds or not reference else max(1, round(epochs * reference / seconds))
 
 
 def _with(config: SearchConfig, **changes: Any) -> SearchConfig:

@@ -17,7 +17,7 @@ from evospace.reading import read_yaml
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json, write_text
-from evospace.runs.front import Front, read_front
+from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory, read_config
 from evospace.runs.signals import Signals
 from evospace.settings_file import changed_settings
@@ -42,10 +42,10 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     stored = read_config(run.path)
     load_ops(settings.ops)
     load_recipe(settings.recipe)
-    front = read_front(run.front)
-    states = run.database.states()
-    if states[-1].round < states[-1].rounds and not stored.get("max_rounds"):
+    front = run.finished_front(int(stored.get("max_rounds") or 0))
+    if front is None:
         raise UsageError(f"{run.path}: not finished; go on with: evospace search --out {run.path} --resume")
+    states = run.database.states()
     scored = in_budget(run.database.evaluations(states[-1].round), front.budget)
     chosen = spread_evenly(scored, settings.networks)
     settings = replace(settings, data_dir=settings.data_dir or str(stored.get("data_dir", "")))
@@ -144,7 +144,7 @@ class _Train:
         try:
             entry |= retrained_and_tested(config)
         except EvospaceError as error:
-            if not is_result(error):
+            if not is_result(error, alone=settings.jobs == 1):
                 raise
             entry["failure"] = str(error)
         write_json(folder / "entry.json", entry)
@@ -152,8 +152,9 @@ class _Train:
 
 
 def _entries(root: Path, chosen: Sequence[Scored]) -> list[dict[str, Any]]:
-    paths = [root / scored.key / "entry.json" for scored in chosen]
-    return [read_object(path) for path in paths if path.exists()]
+    """What is finished, with the score of the run's last round: the run may have gone on since."""
+    paths = {root / scored.key / "entry.json": scored.score for scored in chosen}
+    return [read_object(path) | {"score": score} for path, score in paths.items() if path.exists()]
 
 
 def _publish(path: Path, about: dict[str, Any], entries: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:

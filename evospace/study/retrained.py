@@ -40,9 +40,12 @@ def retrained_and_tested(config: RetrainConfig) -> dict[str, Any]:
     return {name: entry[name] for name in TESTED} | {"retrain_seconds": seconds}
 
 
-def is_result(error: EvospaceError) -> bool:
-    """Whether a failure says something about what was tried: the same would fail again."""
-    memory = isinstance(error, UsageError) and "out of memory" in str(error)
+def is_result(error: EvospaceError, *, alone: bool) -> bool:
+    """Whether a failure says something about what was tried: the same would fail again.
+
+    Running out of memory says so only where no other job of the study took memory (`alone`).
+    """
+    memory = alone and isinstance(error, UsageError) and "out of memory" in str(error)
     return memory or isinstance(error, BudgetError | CollapseError)
 
 

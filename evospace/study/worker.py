@@ -14,7 +14,7 @@ import torch
 
 from evospace.config import SearchConfig
 from evospace.data import hold_out
-from evospace.errors import EvospaceError
+from evospace.errors import BudgetError, CollapseError, EvospaceError, UsageError
 from evospace.experiment import prepare, search
 from evospace.plan import plan
 from evospace.retraining.config import load_recipe
@@ -22,8 +22,6 @@ from evospace.runs.files import write_json
 from evospace.runs.front import Front, read_front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
-from evospace.strategies.contract import SearchSettings
-from evospace.strategies.strategy import STRATEGIES
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, reference_of, scaled_epochs
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
@@ -44,6 +42,7 @@ class DoJob:
         """
         database = StudyDirectory(Path(self.settings.out)).database
         if self.job.key in database.done():  # another process has done it since the queue was made
+            drop_large(folder)  # it may have been killed between storing its row and this
             return
         torch.set_num_threads(self.settings.threads)
         result, failure = None, None
@@ -51,7 +50,7 @@ class DoJob:
             try:
                 result = _result(self.settings, self.job, folder, signals)
             except EvospaceError as error:
-                if not is_result(error):
+                if not is_result(error, alone=self.settings.jobs == 1):
                     raise
                 failure = str(error)
         database.add(self.job, result=None if failure else {**(result or {}), **sum_of_sittings}, failure=failure)
@@ -95,27 +94,41 @@ def _decided(settings: StudySettings, job: Job, config: SearchConfig, path: Path
     batch = min(config.batch_size, train)
     decided: dict[str, Any] = {"epochs": config.epochs, "images_per_epoch": train // batch * batch}
     if settings.equal == "seconds":
-        reference = replace(reference_of(job, settings), device=settings.device)
-        own, other = (plan(c)[1].get("train_seconds", 0.0) for c in (config, reference))  # none: no supernet
-        decided |= {
-            "epochs": scaled_epochs(config.epochs, own, other),
-            "estimated_seconds": own,
-            "estimated_reference_seconds": other,
-        }
+        decided |= _by_seconds(settings, job, config)
     write_json(path, decided)
     return decided
+
+
+def _by_seconds(settings: StudySettings, job: Job, config: SearchConfig) -> dict[str, Any]:
+    """Epochs per round that take as long as the reference's; the reference itself keeps its own, whatever the clock."""
+    reference = reference_of(job, settings)
+    if reference == job.config:
+        return {}
+    stored = StudyDirectory(Path(settings.out)).path / f"seconds-n{job.operations}-x{job.length}-s{job.seed}.json"
+    if not stored.exists():
+        write_json(stored, {"seconds": _estimated(replace(reference, device=settings.device))})
+    own, other = _estimated(config), float(read_object(stored)["seconds"])
+    epochs = scaled_epochs(config.epochs, own, other)
+    return {"epochs": epochs, "estimated_seconds": own, "estimated_reference_seconds": other}
+
+
+def _estimated(config: SearchConfig) -> float:
+    """Seconds of training, the least of two estimates; 0 where no supernet is trained, or where none can be made."""
+    try:
+        return min(float(plan(config)[1].get("train_seconds", 0.0)) for _ in range(2))
+    except (BudgetError, CollapseError, UsageError):  # as before a search: later rounds are guessed
+        return 0.0
 
 
 def _searched(config: SearchConfig, run: RunDirectory, front: Front, decided: Mapping[str, Any]) -> dict[str, Any]:
     """What the search came to, from what it stored."""
     summaries, best = run.database.summaries(), front.members[-1]
-    trains = STRATEGIES[config.strategy].rule(SearchSettings.of(config)) is not None
     return {
         "score": best.accuracy,
         "front": len(front.members),
         "rounds": len(summaries),
         "epochs": config.epochs,
-        "images": len(summaries) * config.epochs * decided["images_per_epoch"] if trains else 0,
+        "images": sum(s.get("images", 0) for s in summaries),  # none where no supernet is trained
         "scored": sum(len(run.database.evaluations(s["round"])) for s in summaries),
         "train_seconds": sum(s["train_seconds"] for s in summaries),
         "score_seconds": sum(s["score_seconds"] for s in summaries),

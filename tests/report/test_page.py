@@ -142,7 +142,15 @@ def test_trust_in_the_ranking_is_shown_where_it_was_measured(run: RunDirectory) 
     assert (trace["x"], trace["y"]) == ([25.0, 50.0], [75.0, 50.0])
 
 
-@pytest.mark.parametrize("changed", [{"networks": 3}, {"scored": None}, {"networks": [{"score": 2, "top1": 0.5}]}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"networks": 3},
+        {"scored": None},
+        {"networks": [{"score": 2, "top1": 0.5}]},
+        {"spearman": {"value": 2, "low": 0, "high": 1}},
+    ],
+)
 def test_a_damaged_ranking_is_told_and_passed_over(run: RunDirectory, changed: dict[str, object]) -> None:
     write_json(run.path / "ranking.json", RANKING | changed)
     page = page_of(run)

@@ -1,5 +1,6 @@
 """What is promised of every strategy, shown for each that is registered, in real searches on tiny images."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from evospace.data import ImageData, load_data
 from evospace.errors import InterruptedRunError
 from evospace.experiment import prepare
 from evospace.ops.pools import pool_names
+from evospace.problem import part_of
 from evospace.runs.files import write_bytes
 from evospace.runs.front import read_front
 from evospace.runs.run_directory import RunDirectory
@@ -135,6 +137,43 @@ def test_a_search_that_was_ended_twice_comes_to_the_same_bits_as_one_that_was_no
             assert main(args) in (130, 0)
     assert main(args) == 0
     assert content(tmp_path / "run") == content(expected)
+
+
+DRAWING = """
+import evospace
+from torch import nn
+
+
+@evospace.operation(kernel=(3,))
+def drops(spec, shape):
+    convolution = nn.Conv2d(shape.in_channels, shape.out_channels, 3, stride=shape.stride, padding=1)
+    return nn.Sequential(convolution, nn.BatchNorm2d(shape.out_channels), nn.Dropout(0.5))
+"""
+
+
+def test_operations_that_draw_for_themselves_draw_the_same_after_an_end(images: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    (tmp_path / "drops.py").write_text(DRAWING)
+    flags = ("--ops", str(tmp_path / "drops.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        moments = Moments(patch)
+        assert main(arguments(images, "random", flags, tmp_path / "whole")) == 0
+    args = [*arguments(images, "random", flags, tmp_path / "run"), "--resume"]
+    for share in (0.5, 0.85):
+        with pytest.MonkeyPatch.context() as patch:
+            Moments(patch, int(share * moments.count), lambda: signal.raise_signal(signal.SIGTERM))
+            main(args)
+    assert main(args) == 0
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
+
+
+def test_the_part_is_the_same_for_one_branch_and_for_several(images: Path) -> None:
+    config = SearchConfig(data=str(images), image_size=8, budget="macs=0.15M", pool="mobile27:kernel<=7")
+    multi = prepare(config).problem
+    single = replace(multi, full=replace(multi.full, branches="single"))
+    for seed in range(12):
+        asked = replace(config, operations=2, seed=seed)
+        assert part_of(multi, asked).candidates == part_of(single, asked).candidates
 
 
 def test_a_part_of_the_pool_is_nested_and_the_same_for_all(images: Path) -> None:

@@ -1,11 +1,16 @@
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evospace.errors import UsageError
+from evospace.runs.files import write_json
 from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
+from evospace.study.ranking_command import _entries, rank
+from evospace.study.settings import RankingSettings
+from tests.report.made_run import make_run
 
 ROWS = [(f'[["op{i}"]]', 100 + i, 10, (i * 7 % 10) / 10) for i in range(10)]
 
@@ -62,3 +67,18 @@ def test_too_few_or_equal_values_have_no_correlation() -> None:
     assert correlations([], [], seed=0) == none
     assert correlations([0.1, 0.2], [0.1, 0.2], seed=0) == none
     assert correlations([0.1, 0.1, 0.1], [0.1, 0.2, 0.3], seed=0) == none
+
+
+def test_a_finished_training_is_judged_by_the_score_of_the_last_round(tmp_path: Path) -> None:
+    """The run may have gone on since: the network was scored again, under other weights."""
+    network = Scored(architecture="[[]]", macs=1, params=1, score=0.25)
+    (tmp_path / network.key).mkdir()
+    write_json(tmp_path / network.key / "entry.json", {"key": network.key, "score": 0.75, "top1": 0.5})
+    other = Scored(architecture="[[],[]]", macs=1, params=1, score=0.5)
+    assert _entries(tmp_path, [network, other]) == [{"key": network.key, "score": 0.25, "top1": 0.5}]
+
+
+def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", rounds=1, max_rounds=2)
+    with pytest.raises(UsageError, match="not finished; go on with: evospace search"):
+        rank(RankingSettings(run=str(run.path), networks=3))

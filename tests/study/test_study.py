@@ -15,7 +15,7 @@ import torch
 import evospace.study.worker
 from evospace.cli import main
 from evospace.config import SearchConfig
-from evospace.errors import CollapseError, DataError, InterruptedRunError
+from evospace.errors import CollapseError, DataError, InterruptedRunError, UsageError
 from evospace.runs.signals import Signals
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
@@ -117,7 +117,7 @@ def test_equal_seconds_are_decided_once(tmp_path: Path, monkeypatch: pytest.Monk
         seconds["spos"] = own
         with pytest.raises(InterruptedRunError, match="at 2 epochs"):
             do(made, study, job)
-    assert asked == ["spos", "nse"]
+    assert asked == ["nse", "nse", "spos", "spos"]
     decided = json.loads((study.job(job.key) / "decided.json").read_text())
     assert decided == {
         "epochs": 2,
@@ -125,6 +125,34 @@ def test_equal_seconds_are_decided_once(tmp_path: Path, monkeypatch: pytest.Monk
         "estimated_seconds": 10.0,
         "estimated_reference_seconds": 20.0,
     }
+
+
+def test_the_reference_keeps_its_epochs_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evospace.study.worker, "plan", lambda config: pytest.fail("it is not timed"))
+    monkeypatch.setattr(evospace.study.worker, "search", interrupted)
+    made, study, job = quick(tmp_path / "study", strategies="nse", equal="seconds")
+    with pytest.raises(InterruptedRunError, match=f"at {job.config.epochs} epochs"):
+        do(made, study, job)
+
+
+def test_one_estimate_of_the_reference_serves_every_strategy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+
+    def plan(config: Any) -> tuple[list[str], dict[str, float]]:
+        asked.append(config.strategy)
+        if config.strategy == "darts":
+            raise UsageError("out of memory in round 0")
+        return [], {"train_seconds": 10.0}
+
+    monkeypatch.setattr(evospace.study.worker, "plan", plan)
+    monkeypatch.setattr(evospace.study.worker, "search", interrupted)
+    for strategy in ("spos", "darts"):
+        made, study, job = quick(tmp_path / "study", strategies=strategy, equal="seconds")
+        with pytest.raises(InterruptedRunError, match=f"at {job.config.epochs} epochs"):
+            do(made, study, job)  # what cannot be timed keeps its epochs
+    assert asked == ["nse", "nse", "spos", "spos", "darts"]
 
 
 def interrupted(config: SearchConfig) -> None:

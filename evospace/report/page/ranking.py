@@ -39,24 +39,24 @@ def read_ranking(path: Path, notes: list[str]) -> Ranking | None:
         return _ranking(data)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         notes.append(f"{path.name} was passed over: {reason(error)}.")
         return None
 
 
 def _ranking(data: Mapping[str, Any]) -> Ranking:
     tested = [entry for entry in data["networks"] if "top1" in entry]
-    points = tuple((_fraction(e["score"]), _fraction(e["top1"]), int(e["macs"])) for e in tested)
+    points = tuple((_within(e["score"], 0), _within(e["top1"], 0), int(e["macs"])) for e in tested)
     found = [(text, data[key]) for key, text in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho"))]
     correlations = tuple(
-        Correlation(name=text, **{key: float(entry[key]) for key in ("value", "low", "high")})
+        Correlation(name=text, **{key: _within(entry[key], -1) for key in ("value", "low", "high")})
         for text, entry in found
         if entry is not None
     )
     return Ranking(points=points, scored=int(data["scored"]), correlations=correlations)
 
 
-def _fraction(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= 1:
-        raise ValueError("a score and a top-1 are numbers from 0 to 1")
+def _within(value: Any, low: int) -> float:
+    if type(value) not in (int, float) or not low <= value <= 1:
+        raise ValueError("scores and top-1 are numbers from 0 to 1, correlations from -1 to 1")
     return float(value)
