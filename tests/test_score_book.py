@@ -9,7 +9,7 @@ from evospace.runs.database import RunDatabase
 from evospace.score_book import ScoreBook
 from evospace.space.architecture import Architecture
 
-A, B, C = (Architecture.of([[name]]) for name in "abc")
+A, B, C, D = (Architecture.of([[name]]) for name in "abcd")
 
 
 class Counts:
@@ -49,6 +49,13 @@ def test_scoring_goes_on_after_the_stored_ones_and_begins_anew_where_they_differ
     assert counts.scored == [C, B]
     made.store()
     assert database.scores(1) == [(A, 0.5), (C, 0.1), (B, 0.2)]
+
+
+def test_after_a_difference_nothing_stored_stands(database: RunDatabase) -> None:
+    database.add_scores(1, 0, [(A, 0.5), (B, 0.6), (C, 0.7)])
+    counts = Counts()
+    assert book(database, counts).ask([A, D, C]) == [0.5, 0.1, 0.2]
+    assert counts.scored == [D, C]
 
 
 def test_what_is_asked_one_by_one_is_stored_like_what_is_asked_at_once(database: RunDatabase) -> None:

@@ -55,10 +55,10 @@ def aged(problem: Problem, settings: SearchSettings, trained: TrainedRound) -> S
 def _child(population: Sequence[Evaluation], tournament: int, draws: FreshDraws) -> Architecture | None:
     """The winner of a tournament (drawn with replacement, as in the paper) with one block changed."""
     if not population:
-        return next(iter(draws.distinct(1)), None)
+        return new_child(draws)
     drawn = [population[i] for i in draws.rng.integers(len(population), size=tournament)]
-    parent = best(drawn, 1)[0]
-    return new_child(lambda: mutated(parent, draws.space, 0.0, draws.rng), draws)
+    parent = best(drawn, 1, draws.problem.budget.metric)[0]
+    return new_child(draws, lambda: mutated(parent, draws.space, 0.0, draws.rng))
 
 
 STRATEGIES.add(

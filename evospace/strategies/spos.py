@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from evospace.errors import BudgetError
 from evospace.estimation.evaluation import Evaluation
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.gates import uniform_probabilities
@@ -53,7 +54,7 @@ def evolutionary(problem: Problem, settings: SearchSettings, trained: TrainedRou
     scored.ask(draws.distinct(min(population, settings.samples)))
     while len(draws.seen) < settings.samples:
         wanted = min(population, settings.samples - len(draws.seen))
-        parents = best(scored.evaluations, max(math.ceil(PARENTS * population), 2))
+        parents = best(scored.evaluations, max(math.ceil(PARENTS * population), 2), problem.budget.metric)
         children = [child for i in range(wanted) if (child := _child(parents, i, draws))]
         if not children:
             break
@@ -71,39 +72,55 @@ class FreshDraws:
         self._sampler = WindowSampler(space, problem.table, problem.budget, uniform_probabilities(space))
 
     def distinct(self, n: int) -> list[Architecture]:
-        """Up to `n` uniform draws that are new."""
-        drawn, _ = self._sampler.draw_within(n + len(self.seen), self.rng, self.problem.upper)
-        new = [a for a in drawn if a not in self.seen][:n]
+        """Up to `n` uniform draws that are new; raises `BudgetError` where nothing at all keeps the further limits."""
+        new: list[Architecture] = []
+        for more in (n, n + len(self.seen)):  # most often a few are enough
+            try:
+                drawn, _ = self._sampler.draw_within(more, self.rng, self.problem.upper)
+            except BudgetError:
+                if not self.seen:
+                    raise
+                drawn = []  # rejection found none this time
+            new = [a for a in drawn if a not in self.seen][:n]
+            if len(new) == n:
+                break
         self.seen.update(new)
         return new
 
 
-def best(evaluations: Sequence[Evaluation], n: int) -> list[Architecture]:
+def best(evaluations: Sequence[Evaluation], n: int, metric: str) -> list[Architecture]:
     """The `n` most accurate, of equal ones the cheaper first."""
-    return [e.architecture for e in sorted(evaluations, key=lambda e: (-e.accuracy, e.macs))[:n]]
+    return [e.architecture for e in sorted(evaluations, key=lambda e: (-e.accuracy, e.cost(metric)))[:n]]
 
 
-def new_child(make: Callable[[], Architecture], draws: FreshDraws) -> Architecture | None:
-    """A variation that is new and inside the budget; a fresh draw where `TRIES` were not; `None` where none is left."""
-    for _ in range(TRIES):
-        child = make()
-        if child not in draws.seen and fits(child, draws.problem):
-            draws.seen.add(child)
-            return child
+def new_child(draws: FreshDraws, *ways: Callable[[], Architecture]) -> Architecture | None:
+    """A variation that is new and inside the budget: `TRIES` made in each of the `ways`, then a fresh draw.
+
+    `None` where none is left.
+    """
+    for make in ways:
+        for _ in range(TRIES):
+            child = make()
+            if child not in draws.seen and fits(child, draws.problem):
+                draws.seen.add(child)
+                return child
     return next(iter(draws.distinct(1)), None)
 
 
 def _child(parents: Sequence[Architecture], index: int, draws: FreshDraws) -> Architecture | None:
-    """Crossed where `index` is odd, else mutated."""
+    """Crossed where `index` is odd and a cross is new (few parents have few), else mutated."""
     rng, space = draws.rng, draws.space
     if not parents:
-        return next(iter(draws.distinct(1)), None)
+        return new_child(draws)
 
-    def make() -> Architecture:
+    def cross() -> Architecture:
         first, second = (parents[i] for i in rng.integers(len(parents), size=2))
-        return crossed(first, second, rng) if index % 2 else mutated(first, space, RATE, rng)
+        return crossed(first, second, rng)
 
-    return new_child(make, draws)
+    def mutate() -> Architecture:
+        return mutated(parents[int(rng.integers(len(parents)))], space, RATE, rng)
+
+    return new_child(draws, cross, mutate) if index % 2 else new_child(draws, mutate)
 
 
 STRATEGIES.add(

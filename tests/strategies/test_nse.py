@@ -1,7 +1,7 @@
 """The whole loop against a table oracle with a known optimum: no network, under a second."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -68,8 +68,9 @@ class TableLab:
         raise NotImplementedError
 
 
-def run(lab: TableLab, state: SearchState | None = None) -> list[RoundResult]:
-    return list(evolve(PROBLEM, SETTINGS, lab, state or first_state(shuffled(FULL, 0), default_rounds(POOL, 3))))
+def run(lab: TableLab, state: SearchState | None = None, **changes: object) -> list[RoundResult]:
+    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+    return list(evolve(PROBLEM, settings, lab, state or first_state(shuffled(FULL, 0), default_rounds(POOL, 3))))
 
 
 def test_the_known_optimum_is_found_and_everything_was_traversed() -> None:
@@ -94,6 +95,23 @@ def test_the_front_is_inherited_locked_and_rehearsed() -> None:
         assert rehearsed == [e.architecture for e in before.state.front]
         assert after.rehearsed_hypervolume is not None
         assert 0 <= after.rehearsed_hypervolume <= after.hypervolume
+
+
+def test_without_lock_nothing_is_locked_and_without_rehearsal_nothing_scored_again() -> None:
+    lab = TableLab()
+    run(lab, lock=False)
+    assert lab.locked == [frozenset()] * len(lab.locked)
+    results = run(TableLab(), rehearse=False)
+    assert all(r.rehearsed_hypervolume is None for r in results)
+    fronts = [{e.architecture for e in r.state.front} for r in results]
+    again = [{e.architecture for e in r.evaluations} for r in results[1:]]
+    assert not all(old <= new for old, new in zip(fronts, again, strict=False))
+
+
+def test_the_best_alone_hands_its_operations_on() -> None:
+    for result in run(TableLab(), inherit_from="best"):
+        best = result.state.front[-1].architecture
+        assert [set(names) for names in result.state.inherited] == [set(names) for names in best.blocks]
 
 
 def test_every_front_member_is_in_the_window_and_accuracy_rises() -> None:
