@@ -20,4 +20,5 @@ def test_the_loop_comes_close_to_the_best_front_in_300_of_6561_evaluations() -> 
     assert found["evolution"] > 0.98 * found["best"]
     assert found["evolution"] <= found["best"]
     assert found["rivals"]["the whole table"]["spos"] >= 18
+    assert found["rivals"]["middle third"]["spos"] >= 18
     assert found["rivals"]["the whole table"]["regularized-evolution"] >= 18
