@@ -76,9 +76,9 @@ class SearchConfig:
     """Training batches on which BatchNorm is re-estimated before an architecture is scored (authors: 50)."""
     weights: Literal["fresh", "inherit"] = "fresh"
     """Weights of operations that stay: drawn anew each round (the paper), or carried over."""
-    train_gates: Literal["uniform", "fitness", "in-budget"] = "uniform"
-    """What a weight step trains: every operation with probability 1/2 (the paper), by fitness, or with probability 1/2
-    among the architectures whose cost is near the budget."""
+    train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
+    """What a weight step trains: every operation with probability 1/2 among the architectures whose cost is near the
+    budget, with probability 1/2 whatever it costs (the paper), or by fitness."""
     gates_window: str = "0.5..1.5"
     """How near, with --train-gates in-budget: multiples of the middle of the budget."""
     prune_threshold: float = -2.0

@@ -199,19 +199,18 @@ class SupernetLab:
         self.run.database.add_seconds(round, phase, time.monotonic() - start)
 
     def _book(self, round: int, estimator: SharedWeights | TrainedAlone) -> ScoreBook:
-        where = [f"round {round}, scoring"]
-
         def score(position: int, architecture: Architecture) -> float | str:
             torch.manual_seed(derive(self.config.seed, "score", round, position))
             return estimator.score(architecture)
 
         def on_score(asked: int, wanted: int) -> bool:
-            total = max(wanted, self.config.samples)
-            where[0] = f"round {round}, scoring {asked} of {total}"
-            self.progress.scored(asked, total)
+            self.progress.scored(asked, max(wanted, self.config.samples))
             return self.signals.take_save()
 
-        self.book = ScoreBook(self.run.database, round, score, on_score, lambda: self.check_signals(where[0]))
+        def on_store(asked: int, wanted: int) -> None:
+            self.check_signals(f"round {round}, scoring {asked} of {max(wanted, self.config.samples)}")
+
+        self.book = ScoreBook(self.run.database, round, score, on_score, on_store)
         return self.book
 
     def _supernet(self, round: int, space: SearchSpace, inherit: bool) -> SuperNet:

@@ -19,25 +19,25 @@ class ScoreBook:
         round: int,
         score: Callable[[int, Architecture], float | str],
         on_score: Callable[[int, int], bool],
-        on_store: Callable[[], None],
+        on_store: Callable[[int, int], None],
     ) -> None:
         """`score(position, architecture)` scores one.
 
         `on_score(asked, wanted)`: architectures asked for so far, of how many; returns whether to store now.
-        `on_store` is called when all is stored; it may raise to end the search.
+        `on_store`, of the same, is called when all is stored; it may raise to end the search.
         """
         self._database, self._round = database, round
         self._score, self._on_score, self._on_store = score, on_score, on_store
         self._stored = database.scores(round)
         self._new: list[tuple[Architecture, float | str]] = []
-        self._asked = 0
+        self._asked = self._wanted = 0
         self._seconds = 0.0
         self._saved = time.monotonic()
 
     def ask(self, architectures: Sequence[Architecture]) -> list[float | str]:
         """Each architecture's score, or the reason why there is none."""
-        wanted = self._asked + len(architectures)
-        return [self._one(architecture, wanted) for architecture in architectures]
+        self._wanted = self._asked + len(architectures)
+        return [self._one(architecture) for architecture in architectures]
 
     def store(self) -> None:
         """Write what is not stored yet."""
@@ -45,9 +45,9 @@ class ScoreBook:
             self._database.add_scores(self._round, self._asked - len(self._new), self._new)
             self._database.add_seconds(self._round, "score", self._seconds)
         self._new, self._seconds, self._saved = [], 0.0, time.monotonic()
-        self._on_store()
+        self._on_store(self._asked, self._wanted)
 
-    def _one(self, architecture: Architecture, wanted: int) -> float | str:
+    def _one(self, architecture: Architecture) -> float | str:
         position = self._asked
         if position < len(self._stored) and self._stored[position][0] == architecture:
             self._asked += 1
@@ -58,6 +58,6 @@ class ScoreBook:
         self._seconds += time.monotonic() - start
         self._new.append((architecture, score))
         self._asked += 1
-        if self._on_score(self._asked, wanted) or time.monotonic() - self._saved > SECONDS:
+        if self._on_score(self._asked, self._wanted) or time.monotonic() - self._saved > SECONDS:
             self.store()
         return score

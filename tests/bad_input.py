@@ -34,6 +34,7 @@ from tests.profiling.tables import digits_table
 
 SEARCH = "search --data images --budget macs=1M --out run"
 CHECK = "check images"
+STUDY = "study space-size --preset tiny --out s"
 ODD = Path("images/b/odd.jpg")
 Make = Callable[[], object]
 
@@ -208,6 +209,19 @@ SETTINGS = [
             *(("macs=1", 3), ("mac=1M", 2), ("20M", 2)),
         )
     ),
+    *(
+        Case(f"--{flags}", lambda: None, f"search --data digits --budget macs=1M --{flags}", 2)
+        for flags in (
+            *("strategy sposs", "strategy spos --darts-order 2", "strategy darts --branches multi"),
+            *("strategy random --max-rounds 2", "operations 28", "train-images 99999"),
+        )
+    ),
+    Case(
+        "a study of an unknown strategy", lambda: None, "study space-size --preset tiny --strategies sposs --out s", 2
+    ),
+    Case("epochs that rounds do not divide", lambda: None, "study space-size --preset tiny --epochs 10 --out s", 2),
+    Case("a folder that holds no study", folder, "study report images", 2),
+    Case("a ranking of no run", folder, "study ranking images", 2),
 ]
 
 

@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> RunDatabase:
 
 
 def book(database: RunDatabase, counts: Counts) -> ScoreBook:
-    return ScoreBook(database, 1, counts, lambda asked, wanted: False, lambda: None)
+    return ScoreBook(database, 1, counts, lambda asked, wanted: False, lambda asked, wanted: None)
 
 
 def test_scoring_goes_on_after_the_stored_ones_and_begins_anew_where_they_differ(database: RunDatabase) -> None:
@@ -70,7 +70,8 @@ def test_what_is_asked_one_by_one_is_stored_like_what_is_asked_at_once(database:
 
 
 def test_a_signal_ends_it_only_when_all_is_stored(database: RunDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    def end() -> None:
+    def end(asked: int, wanted: int) -> None:
+        assert (asked, wanted) == (2, 3)
         raise KeyboardInterrupt
 
     made = ScoreBook(database, 1, Counts(), lambda asked, wanted: asked == 2, end)

@@ -4,17 +4,19 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError, DiskError
+from evospace.errors import DataError
 from evospace.runs.files import replace_file
+from evospace.runs.sqlite_file import opened
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.ledger import LedgerRow
 
 FORMAT = 3
+_INTACT = "every finished round is intact: free some space and go on with --resume"
 _TABLES = {
     "rounds": "round INTEGER PRIMARY KEY, state TEXT NOT NULL, summary TEXT NOT NULL, evaluations INTEGER NOT NULL,"
     " ledger INTEGER NOT NULL",
@@ -46,27 +48,8 @@ class RunDatabase:
         """A copy made at the end of every round, used where the database itself turns out to be damaged."""
         return self._path.with_name("run-previous.db")
 
-    @contextmanager
-    def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        if not write and not self._path.exists():
-            raise DataError(f"{self._path}: is missing")
-        try:
-            mode = "rwc" if write else "ro"
-            connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode={mode}", uri=True, timeout=60)
-            try:
-                with connection:
-                    yield connection
-            finally:
-                connection.close()
-        except sqlite3.OperationalError as error:
-            if "full" not in str(error) and "disk I/O" not in str(error):
-                raise DataError(f"{self._path}: cannot be read or written ({error})") from error
-            raise DiskError(
-                f"cannot write {self._path}: {error}; every finished round is intact: free some space and go on with"
-                " --resume"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{self._path}: damaged, or no run database ({error})") from error
+    def _open(self, *, write: bool = False) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._path, write=write, what="run database", intact=_INTACT)
 
     def create(self) -> None:
         """Make what is missing of an empty database, and its copy."""

@@ -2,18 +2,18 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError, DiskError
+from evospace.errors import DataError
+from evospace.runs.sqlite_file import opened
 from evospace.study.plan import Job
 
 FORMAT = 1
-WAIT_SECONDS = 60
-"""For another process to finish its transaction."""
+_INTACT = "every finished job is intact: free some space and go on"
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS jobs (key TEXT PRIMARY KEY, variant TEXT NOT NULL, operations INTEGER NOT NULL,"
     " length INTEGER NOT NULL, seed INTEGER NOT NULL, settings TEXT NOT NULL, result TEXT, failure TEXT)"
@@ -43,26 +43,8 @@ class StudyDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    @contextmanager
-    def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        if not write and not self._path.exists():
-            raise DataError(f"{self._path}: is missing; give the folder of a study")
-        try:
-            mode = "rwc" if write else "ro"
-            uri = f"{self._path.absolute().as_uri()}?mode={mode}"
-            connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS)
-            try:
-                with connection:
-                    yield connection
-            finally:
-                connection.close()
-        except sqlite3.OperationalError as error:
-            if "full" not in str(error) and "disk I/O" not in str(error):
-                raise DataError(f"{self._path}: cannot be read or written ({error})") from error
-            text = f"cannot write {self._path}: {error}; every finished job is intact: free some space and go on"
-            raise DiskError(text) from error
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{self._path}: damaged, or no study database ({error}); restore it") from error
+    def _open(self, *, write: bool = False) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._path, write=write, what="study database", intact=_INTACT)
 
     def create(self) -> None:
         """Make the table, where it is not there yet."""

@@ -30,7 +30,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "best-only": {"inherit_from": "best"},
     "k3": {"candidates": 3},
     "k8": {"candidates": 8},
-    "gates-in-budget": {"train_gates": "in-budget"},
+    "gates-uniform": {"train_gates": "uniform"},  # as published
     "gates-fitness": {"train_gates": "fitness"},
 }
 """The ablations of NSE: what each changes."""

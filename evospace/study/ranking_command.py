@@ -125,7 +125,6 @@ class _Train:
             round=1,
         )
         write_json(folder / "front.json", replace(self.front, members=(member,), measured=None).to_json())
-        out = folder / "retrained"
         config = replace(
             load_recipe(settings.recipe),
             network=f"{folder / 'front.json'}#0",
@@ -137,8 +136,7 @@ class _Train:
             seed=settings.seed,
             threads=settings.threads,
             device=settings.device,
-            out=str(out),
-            resume=(out / "config.yaml").exists(),
+            out=str(folder / "retrained"),
         )
         entry: dict[str, Any] = {"key": scored.key, "score": scored.score, "architecture": architecture}
         try:

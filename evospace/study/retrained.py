@@ -1,5 +1,6 @@
 """One network trained from scratch and tested once, each gone on with where it was ended."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ TESTED = ("top1", "top5", "loss", "macs", "params", "weights")
 
 
 def retrained_and_tested(config: RetrainConfig) -> dict[str, Any]:
-    """Train the one network that `config` names with its one seed, test it once.
+    """Train the one network that `config` names with its one seed, from where that was ended, and test it once.
 
     Returns what the test said (docs/retraining.md) and the seconds of the training. The moving average of the weights
     is tested where the recipe keeps one, else the last weights.
     """
-    retrain(config)
+    retrain(replace(config, resume=(Path(config.out) / "config.yaml").exists()))
     (trained,) = Path(config.out).glob("net-*/seed-*")
     weights = "ema" if config.model_ema else "last"
     stored = trained / f"{weights}-evaluation.json"

@@ -63,7 +63,7 @@ class StudySettings:
     """K, as for a search, where a strategy reads it."""
     weights: Literal["fresh", "inherit"] = "fresh"
     """As for a search, where a strategy reads it."""
-    train_gates: Literal["uniform", "fitness", "in-budget"] = "uniform"
+    train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """As for a search, where a strategy reads it."""
     recipe: str = "small-images"
     """How the best network of each search is trained from scratch, as for `evospace retrain`."""

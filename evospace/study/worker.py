@@ -13,9 +13,8 @@ from typing import Any
 import torch
 
 from evospace.config import SearchConfig
-from evospace.data import hold_out
 from evospace.errors import BudgetError, CollapseError, EvospaceError, UsageError
-from evospace.experiment import prepare, search
+from evospace.experiment import search
 from evospace.plan import plan
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json
@@ -67,7 +66,6 @@ def _result(settings: StudySettings, job: Job, folder: Path, signals: Signals) -
     search(config)
     signals.check(job.key, again)
     front = read_front(run.front)
-    out = folder / "retrained"
     tested = retrained_and_tested(
         replace(
             load_recipe(settings.recipe),
@@ -79,20 +77,17 @@ def _result(settings: StudySettings, job: Job, folder: Path, signals: Signals) -
             seed=job.seed,
             threads=settings.threads,
             device=settings.device,
-            out=str(out),
-            resume=(out / "config.yaml").exists(),
+            out=str(folder / "retrained"),
         )
     )
     return _searched(config, run, front, decided) | tested
 
 
 def _decided(settings: StudySettings, job: Job, config: SearchConfig, path: Path) -> dict[str, Any]:
-    """Epochs of each round and images of each epoch; what was decided when the job began stays."""
+    """Epochs of each round; what was decided when the job began stays."""
     if path.exists():
         return read_object(path)
-    train = len(hold_out(prepare(config).data, config.seed).train)
-    batch = min(config.batch_size, train)
-    decided: dict[str, Any] = {"epochs": config.epochs, "images_per_epoch": train // batch * batch}
+    decided: dict[str, Any] = {"epochs": config.epochs}
     if settings.equal == "seconds":
         decided |= _by_seconds(settings, job, config)
     write_json(path, decided)

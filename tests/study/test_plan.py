@@ -61,11 +61,11 @@ def test_one_seed_of_everything_comes_first_and_the_short_trainings_before_the_l
 
 
 def test_a_strategy_is_given_only_what_it_reads() -> None:
-    jobs = plan_jobs(settings(strategies="all", operations="5", seeds=1, candidates=3, train_gates="in-budget"))
+    jobs = plan_jobs(settings(strategies="all", operations="5", seeds=1, candidates=3, train_gates="fitness"))
     assert {job.variant for job in jobs} == set(STRATEGIES)
     by_name = {job.variant: job.config for job in jobs}
-    assert (by_name["nse"].candidates, by_name["nse"].train_gates) == (3, "in-budget")
-    assert (by_name["spos"].candidates, by_name["spos"].train_gates) == (5, "uniform")
+    assert (by_name["nse"].candidates, by_name["nse"].train_gates) == (3, "fitness")
+    assert (by_name["spos"].candidates, by_name["spos"].train_gates) == (5, "in-budget")
 
 
 def test_an_ablation_changes_one_thing_at_the_largest_size() -> None:

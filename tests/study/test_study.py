@@ -121,7 +121,6 @@ def test_equal_seconds_are_decided_once(tmp_path: Path, monkeypatch: pytest.Monk
     decided = json.loads((study.job(job.key) / "decided.json").read_text())
     assert decided == {
         "epochs": 2,
-        "images_per_epoch": 1024,
         "estimated_seconds": 10.0,
         "estimated_reference_seconds": 20.0,
     }

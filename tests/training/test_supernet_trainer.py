@@ -70,7 +70,7 @@ def cost_of(route: Route) -> int:
 
 
 def test_in_budget_gates_train_only_what_is_near_the_budget() -> None:
-    uniform, near = trainer(), trainer(train_gates="in-budget", gates_window=(0.8, 1.2))
+    uniform, near = trainer(train_gates="uniform"), trainer(train_gates="in-budget", gates_window=(0.8, 1.2))
     state, rng = uniform.start(), np.random.default_rng(0)
     costs = [cost_of(near.rule.route(state, rng, 0)) for _ in range(40)]
     assert all(0.8 * BUDGET.target <= cost <= 1.2 * BUDGET.target for cost in costs)

@@ -40,9 +40,9 @@ class NseRule:
     table: CostTable
     budget: Budget
     weak: PruneRule
-    train_gates: Literal["uniform", "fitness", "in-budget"] = "uniform"
-    """What a weight step draws its architecture from: every gate at 1/2, the current fitness, or every gate at 1/2
-    given that the cost lies in `gates_window`."""
+    train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
+    """What a weight step draws its architecture from: every gate at 1/2 given that the cost lies in `gates_window`,
+    every gate at 1/2, or the current fitness."""
     gates_window: tuple[float, float] = (0.5, 1.5)
     """Of the budget's target; the budget itself is always part of it."""
     every: int = 2

@@ -1,0 +1,36 @@
+"""Opens SQLite files so that every fault is an error of EvoSpace, in a line."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from evospace.errors import DataError, DiskError
+
+WAIT_SECONDS = 60
+"""For another process to finish its transaction."""
+
+
+@contextmanager
+def opened(path: Path, *, write: bool, what: str, intact: str) -> Iterator[sqlite3.Connection]:
+    """A connection within one transaction; it is made where it is missing, if `write`.
+
+    `what` names the kind of database and `intact` what a full disk leaves alone, in errors. Raises `DataError` for a
+    missing, locked, damaged or foreign file, and `DiskError` for a full disk.
+    """
+    if not write and not path.exists():
+        raise DataError(f"{path}: is missing")
+    try:
+        mode = "rwc" if write else "ro"
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS)
+        try:
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        if "full" not in str(error) and "disk I/O" not in str(error):
+            raise DataError(f"{path}: cannot be read or written ({error})") from error
+        raise DiskError(f"cannot write {path}: {error}; {intact}") from error
+    except sqlite3.DatabaseError as error:
+        raise DataError(f"{path}: damaged, or no {what} ({error})") from error
