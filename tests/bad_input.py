@@ -216,10 +216,8 @@ SETTINGS = [
             *("strategy random --max-rounds 2", "operations 28", "train-images 99999"),
         )
     ),
-    Case(
-        "a study of an unknown strategy", lambda: None, "study space-size --preset tiny --strategies sposs --out s", 2
-    ),
-    Case("epochs that rounds do not divide", lambda: None, "study space-size --preset tiny --epochs 10 --out s", 2),
+    Case("a study of an unknown strategy", lambda: None, f"{STUDY} --strategies sposs", 2),
+    Case("epochs that rounds do not divide", lambda: None, f"{STUDY} --epochs 10", 2),
     Case("a folder that holds no study", folder, "study report images", 2),
     Case("a ranking of no run", folder, "study ranking images", 2),
 ]
