@@ -166,7 +166,7 @@ def main() -> None:
         step(lambda x: supernet(x, route), mine, last)
 
     def shape_alpha() -> None:
-        fitness_step(state, last, np.random.default_rng(0), table, budget)
+        fitness_step(state, last, draw_pairs(state.space, state.fitness, np.random.default_rng(0)), table, budget)
 
     rows = {
         "step_over_bare": ratio(weight, lambda: step(bare, fused, last)),

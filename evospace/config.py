@@ -80,7 +80,10 @@ class SearchConfig:
     """What a weight step trains: every operation with probability 1/2 among the architectures whose cost is near the
     budget, with probability 1/2 whatever it costs (the paper), or by fitness."""
     gates_window: str = "0.5..1.5"
-    """How near, with --train-gates in-budget: multiples of the middle of the budget."""
+    """How near, for what is drawn in-budget: multiples of the middle of the budget."""
+    fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"
+    """What a fitness step compares: two architectures whose cost is near the budget, drawn by fitness; or in every
+    block two subsets drawn by fitness whatever they cost (the paper)."""
     prune_threshold: float = -2.0
     """Drop an operation whose fitness (a logit) falls below it."""
     lock: bool = True

@@ -72,6 +72,7 @@ class Workbench:
                 weak=PruneRule(threshold=config.prune_threshold, locked=locked),
                 train_gates=config.train_gates,
                 gates_window=parse_window(config.gates_window),
+                fitness_pairs=config.fitness_pairs,
             )
         if name == "darts":
             return DartsRule(table=table, budget=budget, order=config.darts_order)

@@ -1,4 +1,6 @@
-"""Gates for weight steps that train only what lies near the budget. No torch here."""
+"""Gates for steps that train only what lies near the budget. No torch here."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,17 +24,29 @@ BATCH = 8
 
 
 class InBudgetGates:
-    """The uniform gates, conditioned on a cost window; the dynamic programme is kept until the space changes."""
+    """Gates conditioned on a cost window."""
 
     def __init__(self, table: CostTable, window: Budget) -> None:
         self.table, self.window = table, window
         self._sampler: WindowSampler | None = None
 
     def draw(self, space: SearchSpace, rng: np.random.Generator) -> Architecture:
-        """One architecture of `space`; raises `BudgetError` where none has a cost inside the window."""
+        """One architecture of `space` by uniform gates; raises `BudgetError` where none has a cost inside the window.
+
+        The dynamic programme is kept until the space changes.
+        """
         if self._sampler is None or self._sampler.space != space:
-            gates = uniform_probabilities(space)
-            width = self.window.high - self.window.low + 1
-            bins = min(max(GATE_BINS, WINDOW_BINS * self.window.high // width), values.MAX_BINS)
-            self._sampler = WindowSampler(space, self.table, self.window, gates, bins=bins)
+            self._sampler = self._over(space, uniform_probabilities(space))
         return self._sampler.draw(BATCH, rng)[0]
+
+    def draw_two(
+        self, space: SearchSpace, probabilities: Sequence[np.ndarray], rng: np.random.Generator
+    ) -> tuple[Architecture, Architecture]:
+        """Two independent architectures by `probabilities` (per block ``[K]``), raises as `draw` does."""
+        first, second, *_ = self._over(space, probabilities).draw(BATCH, rng)
+        return first, second
+
+    def _over(self, space: SearchSpace, probabilities: Sequence[np.ndarray]) -> WindowSampler:
+        width = self.window.high - self.window.low + 1
+        bins = min(max(GATE_BINS, WINDOW_BINS * self.window.high // width), values.MAX_BINS)
+        return WindowSampler(space, self.table, self.window, probabilities, bins=bins)

@@ -111,6 +111,7 @@ STRATEGIES.add(
                 "weights",
                 "train_gates",
                 "gates_window",
+                "fitness_pairs",
                 "prune_threshold",
                 "lock",
                 "rehearse",

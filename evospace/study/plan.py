@@ -7,7 +7,7 @@ from typing import Any
 
 import evospace.strategies  # noqa: F401  (registers them)
 from evospace.config import SearchConfig
-from evospace.errors import UsageError
+from evospace.errors import UsageError, unknown_name
 from evospace.ops.pools import pool_names
 from evospace.strategies.contract import SearchSettings
 from evospace.strategies.strategy import STRATEGIES
@@ -19,6 +19,8 @@ seldom comes to exactly the same."""
 REFERENCE = "nse"
 """Whose estimated seconds are given to every strategy with `--equal seconds`."""
 BASE = "base"
+PUBLISHED: Mapping[str, Any] = {"weights": "fresh", "train_gates": "uniform", "fitness_pairs": "unconditional"}
+"""What the paper does where our defaults depart from it (docs/method.md)."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
     "single-branch": {"branches": "single"},
@@ -30,11 +32,18 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "best-only": {"inherit_from": "best"},
     "k3": {"candidates": 3},
     "k8": {"candidates": 8},
-    "gates-uniform": {"train_gates": "uniform"},  # as published
+    "gates-uniform": {"train_gates": "uniform"},
     "gates-fitness": {"train_gates": "fitness"},
+    "pairs-unconditional": {"fitness_pairs": "unconditional"},
+    "published": PUBLISHED,
 }
 """The ablations of NSE: what each changes."""
-_READ_BY_SOME = ("candidates", "weights", "train_gates")
+COMPARED: Mapping[str, Mapping[str, Any]] = {
+    **{name: {"strategy": name} for name in STRATEGIES},
+    "nse-published": PUBLISHED,
+}
+"""What a study of the space's size compares."""
+_READ_BY_SOME = ("candidates", "weights", "train_gates", "fitness_pairs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +96,19 @@ def plan_jobs(settings: StudySettings) -> list[Job]:
 
 def _variants(settings: StudySettings) -> Mapping[str, Mapping[str, Any]]:
     if settings.kind == "ablation":
-        return VARIANTS
-    names = words(settings.strategies)
-    chosen = tuple(STRATEGIES) if "all" in names else names
-    if not chosen:
-        raise UsageError(f"--strategies is empty; known: {', '.join(STRATEGIES)}, or all")
-    return {STRATEGIES[name].name: {"strategy": name} for name in chosen}
+        return {BASE: VARIANTS[BASE], **_chosen("variant", settings.variants, VARIANTS)}
+    return _chosen("strategy", settings.strategies, COMPARED)
+
+
+def _chosen(what: str, text: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """The named ones of `known`; raises `UsageError` for a name that is not among them, or none at all."""
+    names = tuple(known) if "all" in words(text) else words(text)
+    if not names:
+        raise UsageError(f"no {what} is named; known: {', '.join(known)}, or all")
+    for name in names:
+        if name not in known:
+            raise unknown_name(what, name, known)
+    return {name: known[name] for name in names}
 
 
 def _job(

@@ -14,7 +14,7 @@ from evospace.errors import UsageError, unknown_name
 from evospace.settings_file import LARGEST, Ranges, check_out, check_settings, flag, load_settings
 
 Kind = Literal["space-size", "ablation"]
-LISTS = ("strategies", "operations", "lengths")
+LISTS = ("strategies", "variants", "operations", "lengths")
 """Settings that are lists, with commas between; a study may be given more of each later."""
 NOT_PART_OF_THE_RESULT = frozenset({"out", "jobs", "minutes", "device", "data_dir", "debug", "seeds", *LISTS})
 """Settings that may differ when a study is gone on with. Threads are part of it: bits and seconds depend on them."""
@@ -28,7 +28,9 @@ class StudySettings:
     out: str = ""
     """Folder of the study; one that exists is gone on with."""
     strategies: str = "all"
-    """Strategies, with commas between, or all (space-size)."""
+    """Strategies, with commas between, or all; nse-published is nse with the paper's settings (space-size)."""
+    variants: str = "all"
+    """Variants of nse, with commas between, or all; base is always among them (ablation)."""
     operations: str = "5,9,14,27"
     """Operations per block: nested random subsets of the pool. An ablation takes the largest."""
     lengths: str = "1"
@@ -64,6 +66,8 @@ class StudySettings:
     weights: Literal["fresh", "inherit"] = "fresh"
     """As for a search, where a strategy reads it."""
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
+    """As for a search, where a strategy reads it."""
+    fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"
     """As for a search, where a strategy reads it."""
     recipe: str = "small-images"
     """How the best network of each search is trained from scratch, as for `evospace retrain`."""
@@ -140,8 +144,7 @@ def numbers(name: str, text: str, high: int) -> tuple[int, ...]:
 def merged(old: StudySettings, new: StudySettings) -> StudySettings:
     """`new` with everything that `old` lists too: what the folder of a study is about by now."""
     lists = {name: ",".join(words(f"{getattr(old, name)},{getattr(new, name)}")) for name in LISTS}
-    if "all" in words(lists["strategies"]):
-        lists["strategies"] = "all"
+    lists |= {name: "all" for name in ("strategies", "variants") if "all" in words(lists[name])}
     return replace(new, seeds=max(old.seeds, new.seeds), **lists)  # type: ignore[arg-type]
 
 

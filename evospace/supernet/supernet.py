@@ -31,6 +31,10 @@ class SuperNet(nn.Module):
         for norm in _norms(self):
             norm.track_running_stats = False
 
+    def train(self, mode: bool = True) -> "SuperNet":
+        """Set the mode of everything; at once where it is set already, since every step of a search asks for it."""
+        return self if self.training == mode else super().train(mode)
+
     def forward(self, images: Tensor, route: Route) -> Tensor:
         """Logits ``N x classes`` of images ``N x C x S x S`` under `route`."""
         features = self.stem(images)

@@ -8,6 +8,7 @@ from torch import Tensor
 from evospace.seeding import derive
 from evospace.supernet.network import initialise
 from evospace.supernet.supernet import SuperNet
+from evospace.training.depthwise import fast_depthwise
 
 
 def inherit_weights(supernet: SuperNet, previous: dict[str, Tensor]) -> int:
@@ -22,5 +23,6 @@ def initialised_supernet(make: Callable[[], SuperNet], seed: int, round: int, de
     """A supernet with weights fixed by (seed, round), channels_last, on `device`."""
     supernet = make()
     initialise(supernet, torch.Generator().manual_seed(derive(seed, "weights", round)))
+    fast_depthwise(supernet)
     moved: SuperNet = supernet.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved

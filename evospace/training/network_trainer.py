@@ -17,6 +17,7 @@ from evospace.errors import CollapseError, DataError
 from evospace.seeding import derive
 from evospace.supernet.network import Block, Network
 from evospace.training.counting import EpochSums, counted
+from evospace.training.depthwise import fast_depthwise
 from evospace.training.optimisers import set_lr, started, warmup_cosine
 from evospace.training.recipe import Recipe
 
@@ -94,6 +95,7 @@ class NetworkTrainer:
         """The state before the first step."""
         network = self.make().to(memory_format=torch.channels_last)
         network.to(self.device).train()
+        fast_depthwise(network)
         drop_paths(network, self.recipe.drop_path)
         return NetworkState(
             network=network,

@@ -25,6 +25,20 @@ def test_draws_are_uniform_gates_given_the_window(branches: Branches, monkeypatc
     assert chi_square_fits(counts, inside)
 
 
+def test_two_draws_follow_the_given_gates_inside_the_window_and_each_other_not() -> None:
+    space, table, _ = make_case(COSTS, [True, False, True], "multi", seed=0)
+    window = Budget(metric="macs", low=15, high=26)
+    p = [np.array([0.9, 0.2, 0.5]), np.array([0.3, 0.7]), np.array([0.1, 0.8, 0.4])]
+    inside = {a: q for a, q in enumerate_space(space, p).items() if table.cost(a) in window}
+    gates, rng = InBudgetGates(table, window), np.random.default_rng(0)
+    pairs = [gates.draw_two(space, p, rng) for _ in range(2_000)]
+    assert chi_square_fits(Counter(a for a, _ in pairs), inside)
+    assert chi_square_fits(Counter(b for _, b in pairs), inside)
+    total = sum(inside.values())
+    same = sum((q / total) ** 2 for q in inside.values())
+    assert abs(sum(a == b for a, b in pairs) / len(pairs) - same) < 4 * (same / len(pairs)) ** 0.5
+
+
 def test_follows_the_space_as_it_is_pruned() -> None:
     space, table, _ = make_case(COSTS, [False] * 3, "multi", seed=0)
     gates, rng = InBudgetGates(table, Budget(metric="macs", low=7, high=99)), np.random.default_rng(0)

@@ -62,7 +62,7 @@ def test_one_seed_of_everything_comes_first_and_the_short_trainings_before_the_l
 
 def test_a_strategy_is_given_only_what_it_reads() -> None:
     jobs = plan_jobs(settings(strategies="all", operations="5", seeds=1, candidates=3, train_gates="fitness"))
-    assert {job.variant for job in jobs} == set(STRATEGIES)
+    assert {job.variant for job in jobs} == {*STRATEGIES, "nse-published"}
     by_name = {job.variant: job.config for job in jobs}
     assert (by_name["nse"].candidates, by_name["nse"].train_gates) == (3, "fitness")
     assert (by_name["spos"].candidates, by_name["spos"].train_gates) == (5, "in-budget")
@@ -75,8 +75,26 @@ def test_an_ablation_changes_one_thing_at_the_largest_size() -> None:
     base = jobs[0].config.to_dict()
     for job in jobs[1:]:
         changed = {k for k, v in job.config.to_dict().items() if v != base[k]} - {"epochs", "samples"}
-        assert changed == set(VARIANTS[job.variant])
+        assert changed == {k for k, v in VARIANTS[job.variant].items() if v != base[k]}
+        assert changed
     assert {job.variant: job.rounds for job in jobs if job.rounds != 7} == {"k3": 13, "k8": 4}
+
+
+def test_variants_are_chosen_by_name_beside_the_base() -> None:
+    jobs = plan_jobs(settings(kind="ablation", epochs=28, operations="27", seeds=1, variants="k3,published"))
+    assert [job.variant for job in jobs] == ["base", "k3", "published"]
+    with pytest.raises(UsageError, match="unknown variant 'k4'; did you mean k3"):
+        plan_jobs(settings(kind="ablation", variants="k4"))
+    with pytest.raises(UsageError, match="no variant is named; known: base"):
+        plan_jobs(settings(kind="ablation", variants=","))
+
+
+def test_the_published_settings_stand_beside_ours() -> None:
+    jobs = plan_jobs(settings(strategies="nse,nse-published", operations="27", seeds=1, epochs=28))
+    ours, published = (job.config for job in jobs)
+    assert (ours.strategy, published.strategy) == ("nse", "nse")
+    assert (published.train_gates, published.fitness_pairs, published.weights) == ("uniform", "unconditional", "fresh")
+    assert [job.key for job in jobs] == ["nse-n27-x1-s0", "nse-published-n27-x1-s0"]
 
 
 def test_the_subsets_of_a_seed_lie_inside_each_other() -> None:

@@ -19,7 +19,7 @@ from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
 from evospace.supernet.choice_block import Route
-from evospace.supernet.fitness import PruneRule
+from evospace.supernet.fitness import PruneRule, draw_pairs
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import inherit_weights, initialised_supernet
 from evospace.training.rules.nse import NseRule, fitness_step
@@ -44,7 +44,7 @@ def split(count: int) -> InMemorySplit:
 
 
 def trainer(**changes: Any) -> RoundTrainer:
-    gates = {name: changes.pop(name) for name in ("train_gates", "gates_window") if name in changes}
+    gates = {name: changes.pop(name) for name in ("train_gates", "gates_window", "fitness_pairs") if name in changes}
     weak = changes.pop("rule", PruneRule())
     settings = TrainSettings(**({"epochs": 2, "batch_size": 8, "lr": 0.05} | changes))
     return RoundTrainer(
@@ -77,6 +77,40 @@ def test_in_budget_gates_train_only_what_is_near_the_budget() -> None:
     assert any(cost_of(uniform.rule.route(state, rng, 0)) > 1.2 * BUDGET.target for _ in range(40))
 
 
+def test_in_budget_pairs_are_two_architectures_near_the_budget() -> None:
+    rule = trainer(gates_window=(0.8, 1.2)).rule
+    assert isinstance(rule, NseRule)
+    state, rng = trainer().start(), np.random.default_rng(0)
+    for _ in range(40):
+        pairs = rule.pairs(state, rng)
+        assert all(len(set(pair)) == len(pair) for pair in pairs)  # none where the two agree
+        for side in (0, -1):
+            cost = TABLE.cost(Architecture.of(pair[side] for pair in pairs))
+            assert 0.8 * BUDGET.target <= cost <= 1.2 * BUDGET.target
+
+
+def test_in_budget_pairs_follow_the_fitness() -> None:
+    rule = trainer().rule
+    assert isinstance(rule, NseRule)
+    state, rng = trainer().start(), np.random.default_rng(0)
+    with torch.no_grad():
+        for (_, name), i in state.fitness.index.items():
+            state.fitness.alpha[i] = 3.0 if name == "mbconv_k3_e1" else -3.0
+    subsets = [subset for _ in range(40) for pair in rule.pairs(state, rng) for subset in pair]
+    names = [name for subset in subsets for name in subset]
+    assert names.count("mbconv_k3_e1") > len(names) / 2
+
+
+def test_unconditional_pairs_differ_in_every_block() -> None:
+    rule = trainer(fitness_pairs="unconditional").rule
+    assert isinstance(rule, NseRule)
+    state, rng = trainer().start(), np.random.default_rng(0)
+    pairs = [rule.pairs(state, rng) for _ in range(40)]
+    assert all(len(pair) == 2 for blocks in pairs for pair in blocks)
+    costs = [TABLE.cost(Architecture.of(pair[0] for pair in blocks)) for blocks in pairs]
+    assert max(costs) > 1.5 * BUDGET.target
+
+
 def trained(**changes: Any) -> TrainState:
     return trainer(**changes).run()
 
@@ -94,7 +128,7 @@ def test_a_fitness_step_moves_no_weight() -> None:
     state = start(trainer())
     before = {k: v.clone() for k, v in state.supernet.state_dict().items()}
     batch = next(iter(split(16).epoch(8)))
-    fitness_step(state, batch, np.random.default_rng(0), TABLE, BUDGET)
+    fitness_step(state, batch, draw_pairs(state.space, state.fitness, np.random.default_rng(0)), TABLE, BUDGET)
     assert all(torch.equal(v, state.supernet.state_dict()[k]) for k, v in before.items())
     assert all(p.requires_grad and p.grad is None for p in state.supernet.parameters())
 

@@ -45,6 +45,9 @@ class NseRule:
     every gate at 1/2, or the current fitness."""
     gates_window: tuple[float, float] = (0.5, 1.5)
     """Of the budget's target; the budget itself is always part of it."""
+    fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"
+    """Whether both subsets of a fitness step belong to architectures drawn by fitness given a cost in `gates_window`
+    (no pair in blocks where the two agree), or are drawn by fitness whatever they cost."""
     every: int = 2
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
@@ -76,21 +79,26 @@ class NseRule:
         self, state: TrainState, held_out: Batch, train: Batch, rng: np.random.Generator, lr: float
     ) -> None:
         """One update of alpha by the two-subset gradient."""
-        fitness_step(state, held_out, rng, self.table, self.budget)
+        fitness_step(state, held_out, self.pairs(state, rng), self.table, self.budget)
+
+    def pairs(self, state: TrainState, rng: np.random.Generator) -> tuple[Pair, ...]:
+        """What a fitness step compares in each block, drawn by `fitness_pairs`."""
+        if self.fitness_pairs == "unconditional":
+            return draw_pairs(state.space, state.fitness, rng)
+        two = self._in_budget.draw_two(state.space, state.fitness.probabilities(state.space), rng)
+        subsets = zip(two[0].blocks, two[1].blocks, strict=True)
+        return tuple((a,) if a == b else (a, b) for a, b in subsets)
 
 
-def fitness_step(
-    state: TrainState, batch: Batch, rng: np.random.Generator, table: CostTable, budget: Budget
-) -> tuple[float, Sequence[Pair]]:
-    """One update of alpha on held-out images; weights get no gradient. Returns the loss with its penalty and the pairs.
+def fitness_step(state: TrainState, batch: Batch, pairs: Sequence[Pair], table: CostTable, budget: Budget) -> float:
+    """One update of alpha on held-out images; weights get no gradient. Returns the loss with its penalty.
 
     In a single-branch space this is ProxylessNAS' two-path gradient (Cai et al., 2019, equation 4).
     """
-    pairs = draw_pairs(state.space, state.fitness, rng)
     loss = pair_gradient(state, batch, pairs, lambda u: expected_cost(pairs, u, table), budget.target)
     if state.fitness.alpha.grad is not None:
         state.fitness_optimiser.step()
-    return loss, pairs
+    return loss
 
 
 def pair_gradient(
