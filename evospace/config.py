@@ -74,8 +74,8 @@ class SearchConfig:
     """Peak learning rate of the supernet's weights."""
     calibration_batches: int = 8
     """Training batches on which BatchNorm is re-estimated before an architecture is scored (authors: 50)."""
-    weights: Literal["fresh", "inherit"] = "fresh"
-    """Weights of operations that stay: drawn anew each round (the paper), or carried over."""
+    weights: Literal["fresh", "inherit"] = "inherit"
+    """Weights of operations that stay: carried over to the next round, or drawn anew each round (the paper)."""
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """What a weight step trains: every operation with probability 1/2 among the architectures whose cost is near the
     budget, with probability 1/2 whatever it costs (the paper), or by fitness."""

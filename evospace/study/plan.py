@@ -28,7 +28,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-rehearse": {"rehearse": False},
     "no-lock-no-rehearse": {"lock": False, "rehearse": False},
     "no-pruning": {"prune_threshold": -1000.0},  # the lowest that is allowed; no fitness falls so far
-    "inherit": {"weights": "inherit"},
+    "fresh": {"weights": "fresh"},
     "best-only": {"inherit_from": "best"},
     "k3": {"candidates": 3},
     "k8": {"candidates": 8},

@@ -63,7 +63,7 @@ class StudySettings:
     """As for a search."""
     candidates: int = 5
     """K, as for a search, where a strategy reads it."""
-    weights: Literal["fresh", "inherit"] = "fresh"
+    weights: Literal["fresh", "inherit"] = "inherit"
     """As for a search, where a strategy reads it."""
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """As for a search, where a strategy reads it."""
