@@ -96,15 +96,17 @@ def plan_jobs(settings: StudySettings) -> list[Job]:
 
 def _variants(settings: StudySettings) -> Mapping[str, Mapping[str, Any]]:
     if settings.kind == "ablation":
-        return {BASE: VARIANTS[BASE], **_chosen("variant", settings.variants, VARIANTS)}
-    return _chosen("strategy", settings.strategies, COMPARED)
+        return {BASE: VARIANTS[BASE], **_chosen("variants", "variant", settings.variants, VARIANTS)}
+    return _chosen("strategies", "strategy", settings.strategies, COMPARED)
 
 
-def _chosen(what: str, text: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+def _chosen(
+    setting: str, what: str, text: str, known: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Mapping[str, Any]]:
     """The named ones of `known`; raises `UsageError` for a name that is not among them, or none at all."""
     names = tuple(known) if "all" in words(text) else words(text)
     if not names:
-        raise UsageError(f"no {what} is named; known: {', '.join(known)}, or all")
+        raise UsageError(f"--{setting} is empty; known: {', '.join(known)}, or all")
     for name in names:
         if name not in known:
             raise unknown_name(what, name, known)
