@@ -1,7 +1,7 @@
-"""Did the space get better? The best architecture of round 1 and of the last round, trained from scratch.
+"""Did the space get better? The best architectures of rounds 1, 3 and the last, trained from scratch.
 
-Both are trained on training and held-out images with one recipe and several seeds, then tested.
-Run: python benchmarks/rounds_retrained.py RUN [--epochs 30] [--seeds 3] [--json]
+All are trained on training and held-out images with one recipe and several seeds, then tested.
+Run: python benchmarks/rounds_retrained.py RUN [--rounds 1,3,last] [--epochs 30] [--seeds 3] [--json]
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--batch-size", "-b", type=int, default=128)
-    parser.add_argument("--only-last", action="store_true", help="leave the first round out (of an extended run)")
+    parser.add_argument("--rounds", default="1,3,last")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -45,7 +45,8 @@ def main() -> None:
     recipe = Recipe(epochs=args.epochs, batch_size=args.batch_size, lr=args.lr)
     states = run.database.states()
     found = {}
-    for state in states[-1:] if args.only_last else (states[0], states[-1]):
+    named = {len(states) if word == "last" else int(word) for word in args.rounds.split(",")}
+    for state in (state for state in states if state.round in named):
         best = state.front[-1]
         accuracies = []
         for seed in range(args.seeds):
