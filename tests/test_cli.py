@@ -284,6 +284,7 @@ def test_the_flags_are_those_that_users_know() -> None:
             "weights",
             "train-gates",
             "gates-window",
+            "fitness-pairs",
             "latency-table",
             "prune-threshold",
             "device",
@@ -298,9 +299,11 @@ def test_the_flags_are_those_that_users_know() -> None:
     "extra",
     [
         ["--branches", "single", "--budget", "macs=0.3M"],
-        ["--weights", "inherit", "--train-gates", "fitness", "--budget", "macs=1M"],
+        ["--weights", "fresh", "--train-gates", "fitness", "--fitness-pairs", "unconditional", "--budget", "macs=1M"],
         ["--pool", "latency19", "--se", "--activation", "swish", "--budget", "params=50K"],
-        ["--skeleton", "small32", "--image-size", "16", "--budget", "macs=1M..1.2M"],
+        pytest.param(
+            ["--skeleton", "small32", "--image-size", "16", "--budget", "macs=1M..1.2M"], marks=pytest.mark.slow
+        ),
     ],
     ids=lambda extra: " ".join(extra),
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from evospace.cost.table import CostTable
@@ -28,6 +28,10 @@ FITNESS_BETAS = (0.0, 0.999)
 """Adam without a first moment: alpha follows the last gradient's sign, scaled."""
 TRAVEL, LR_LOW, LR_HIGH = 30.0, 5e-3, 1e-1
 """Fitness lr = clamp(30 / steps, 5e-3, 1e-1), so that alpha can reach the threshold in a small run too."""
+CLIP = 1.0
+"""Largest norm of a weight step's gradient, about its median on digits. Architectures drawn at random give gradients
+with a heavy tail (one in a hundred is twenty times the median), which ruin weights that are trained already, as those
+that `--weights inherit` carries over: docs/results.md."""
 ROLLBACKS = 3
 """Times that a collapsed epoch is taken back, with half the learning rate, before the round fails."""
 
@@ -219,6 +223,7 @@ class RoundTrainer:
         loss = functional.cross_entropy(logits, labels)
         state.weight_optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(state.supernet.parameters(), CLIP)
         state.weight_optimiser.step()
         return float(loss.detach()), logits.detach()
 

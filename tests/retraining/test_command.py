@@ -62,7 +62,7 @@ def test_every_network_gets_its_weights_a_result_and_a_description(undisturbed: 
     assert not list(folder.rglob("training-*"))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_killed_retraining_goes_on_to_the_same_bits(seed: int, undisturbed: tuple[Path, int], tmp_path: Path) -> None:
     folder, count = undisturbed
     at = int(np.random.default_rng(seed).integers(count))
