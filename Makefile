@@ -12,8 +12,9 @@ setup: .venv/.installed
 	touch $@
 
 test: setup
-	# One thread per process: threads that spin on a busy core make a step many times slower.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	# One thread per process: threads that spin on a busy core make a step many times slower. A file goes to one
+	# process, so that what its tests share is made once.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
