@@ -21,7 +21,9 @@ from evospace.space.skeleton import make_skeleton
 from evospace.supernet.choice_block import Route
 from evospace.supernet.fitness import PruneRule, draw_pairs
 from evospace.supernet.supernet import SuperNet
+from evospace.training import supernet_trainer
 from evospace.training.initial_weights import inherit_weights, initialised_supernet
+from evospace.training.optimisers import MOMENTUM, WEIGHT_DECAY
 from evospace.training.rules.nse import NseRule, fitness_step
 from evospace.training.snapshot import Snapshot, TrainState, restore, take
 from evospace.training.supernet_trainer import (
@@ -131,6 +133,19 @@ def test_a_fitness_step_moves_no_weight() -> None:
     fitness_step(state, batch, draw_pairs(state.space, state.fitness, np.random.default_rng(0)), TABLE, BUDGET)
     assert all(torch.equal(v, state.supernet.state_dict()[k]) for k, v in before.items())
     assert all(p.requires_grad and p.grad is None for p in state.supernet.parameters())
+
+
+def test_a_weight_step_is_no_longer_than_the_clipped_gradient_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supernet_trainer, "CLIP", 1e-3)
+    work = trainer(epochs=1, batch_size=32, lr=0.5)
+    before = [p.detach().clone() for p in work.start().supernet.parameters()]
+    after = work.run().supernet.parameters()
+    moved = float(
+        torch.stack([(a.detach() - b).square().sum() for a, b in zip(after, before, strict=True)]).sum().sqrt()
+    )
+    norm = float(torch.stack([b.square().sum() for b in before]).sum().sqrt())
+    longest = 0.5 * (1 + MOMENTUM) * (1e-3 + WEIGHT_DECAY * norm)  # Nesterov's first and only step
+    assert 0 < moved <= longest
 
 
 def test_pruning_keeps_the_budget_in_reach_and_the_locked() -> None:
