@@ -20,7 +20,8 @@ REFERENCE = "nse"
 """Whose estimated seconds are given to every strategy with `--equal seconds`."""
 BASE = "base"
 PUBLISHED: Mapping[str, Any] = {"weights": "fresh", "train_gates": "uniform", "fitness_pairs": "unconditional"}
-"""What the paper does where our defaults depart from it (docs/method.md)."""
+"""The paper's settings where our defaults are others. Departures that are no settings (clipped gradients, the refill
+rule, ...: docs/method.md) stay."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
     "single-branch": {"branches": "single"},

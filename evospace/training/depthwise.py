@@ -1,8 +1,8 @@
 """Depthwise convolutions whose filters are larger than the image, or dilated, trained at a useful speed on a CPU.
 
-The weight gradient of such a convolution takes oneDNN's reference path: 10 to 20 times as long as the forward pass
-(benchmarks/depthwise_gradient.py). At small resolutions most of a pool's depthwise filters are of that kind, and most
-of the time of training goes there. Here the same gradient is two steps of plain tensor code.
+The weight gradient of such a convolution takes oneDNN's reference path: ten times as long as the forward pass, or
+more. At small resolutions most of a pool's depthwise filters are of that kind, and most of the time of training goes
+there. Here the same gradient is two steps of plain tensor code (what that saves: benchmarks/depthwise_gradient.py).
 """
 
 from functools import lru_cache
