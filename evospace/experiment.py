@@ -45,13 +45,15 @@ TABLE = "latency table"
 """Under this name a run's contents tell which latencies it was counted with."""
 
 
-def search(config: SearchConfig | None = None, **settings: Any) -> SearchResult:
+def search(config: SearchConfig | None = None, *, bare: bool = False, **settings: Any) -> SearchResult:
     """Run (or resume) a search. Give a `SearchConfig`, its fields as keywords, or both (keywords win).
+
+    `bare`: neither forecast nor pictures, which take longer than a small search; for studies, which have hundreds.
 
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
     config = replace(config or SearchConfig(), **settings)
-    return (_finished(config) if config.resume else None) or prepare(config).run()
+    return (_finished(config) if config.resume else None) or replace(prepare(config), bare=bare).run()
 
 
 def _finished(config: SearchConfig) -> SearchResult | None:
@@ -124,6 +126,8 @@ class Experiment:
     """The user's own operation kinds in the pool."""
     latency: LatencyTable | None = None
     """What a latency budget is counted with."""
+    bare: bool = False
+    """Neither forecast nor pictures."""
 
     @property
     def contents(self) -> dict[str, str]:
@@ -222,7 +226,7 @@ class Experiment:
         """Before anything is trained; a run that was begun has its forecast already."""
         for line in self.announcement():
             lab.progress.line(line)
-        if self.directory.plan() is None and state.round < rounds and self.rule:
+        if self.directory.plan() is None and state.round < rounds and self.rule and not self.bare:
             check = partial(lab.check_signals, "the steps that are timed for the forecast")
             try:
                 found = self.forecast(state, rounds - state.round, check)
@@ -296,9 +300,10 @@ class Experiment:
             members=states[-1].front,
             latency_of=str(self.latency.setting) if self.latency else "",
         )
-        draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
-        names, blocks = pool_names(self.config.pool, self.kinds, se=self.config.se), len(problem.full.candidates)
-        draw_space(run.path / "space.png", run.database.ledger(), names, blocks)
+        if not self.bare:
+            draw_fronts(run.path / "fronts.png", [s.front for s in states], problem.budget)
+            names, blocks = pool_names(self.config.pool, self.kinds, se=self.config.se), len(problem.full.candidates)
+            draw_space(run.path / "space.png", run.database.ledger(), names, blocks)
         write_json(run.front, front.to_json())  # last: a run whose front is published has its pictures
         return front
 

@@ -44,9 +44,8 @@ class SharedWeights:
 def accuracy(supernet: SuperNet, architecture: Architecture, batches: Iterable[Batch]) -> float | str:
     """Accuracy of one calibrated architecture, or `not finite` where a logit is no number."""
     route = route_of(architecture)
-    supernet.eval()
     hits = total = 0
-    with torch.no_grad():
+    with torch.no_grad(), supernet.evaluating(architecture):
         for images, labels in batches:
             logits = supernet(images, route)
             if not bool(logits.isfinite().all()):

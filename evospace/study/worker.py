@@ -63,7 +63,7 @@ def _result(settings: StudySettings, job: Job, folder: Path, signals: Signals) -
     config = replace(config, epochs=decided["epochs"])
     again = f"evospace study {settings.kind} --out {settings.out}"
     signals.check(job.key, again)
-    search(config)
+    search(config, bare=True)
     signals.check(job.key, again)
     front = read_front(run.front)
     tested = retrained_and_tested(

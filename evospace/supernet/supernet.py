@@ -1,6 +1,7 @@
 """The supernet: one set of weights for every architecture of the active space, and for nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ class SuperNet(nn.Module):
     def calibrate(self, architecture: Architecture, batches: Iterable[Tensor]) -> None:
         """Re-estimate BatchNorm statistics for one architecture: reset, then the mean over `batches`."""
         route = route_of(architecture)
-        norms = _norms(self)
+        norms = _norms(*self._used(architecture))
         for norm in norms:
             norm.momentum, norm.track_running_stats = None, True
             norm.reset_running_stats()  # does nothing while statistics are not tracked
@@ -70,6 +71,26 @@ class SuperNet(nn.Module):
                 self(images, route)
         for norm in norms:
             norm.track_running_stats = False
+
+    @contextmanager
+    def evaluating(self, architecture: Architecture) -> Iterator[None]:
+        """Evaluation mode for what `architecture` uses, training mode for everything afterwards.
+
+        A search scores hundreds of architectures, and most modules belong to others.
+        """
+        used = self.train()._used(architecture)
+        for module in used:
+            module.eval()
+        try:
+            yield
+        finally:
+            for module in used:
+                module.train()
+
+    def _used(self, architecture: Architecture) -> list[nn.Module]:
+        """Stem, the operations of `architecture`, head."""
+        pairs = zip(self.blocks, architecture.blocks, strict=True)
+        return [self.stem, *(block.ops[name] for block, names in pairs for name in names), self.head]
 
     def weights(self) -> dict[str, Tensor]:
         """The state less BatchNorm's statistics: those are of whichever architecture was calibrated last."""
@@ -83,5 +104,5 @@ class SuperNet(nn.Module):
         return network
 
 
-def _norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    return [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+def _norms(*modules: nn.Module) -> list[nn.BatchNorm2d]:
+    return [m for module in modules for m in module.modules() if isinstance(m, nn.BatchNorm2d)]

@@ -1,8 +1,13 @@
-"""Depthwise convolutions whose filters are larger than the image, or dilated, trained at a useful speed on a CPU.
+"""Depthwise convolutions that oneDNN is slow with, trained at a useful speed on a CPU.
 
-The weight gradient of such a convolution takes oneDNN's reference path: ten times as long as the forward pass, or
-more. At small resolutions most of a pool's depthwise filters are of that kind, and most of the time of training goes
-there. Here the same gradient is two steps of plain tensor code (what that saves: benchmarks/depthwise_gradient.py).
+Two kinds are slow, and at small resolutions they take most of the time of training (benchmarks/depthwise_gradient.py):
+
+- A filter that reaches over the whole image: its weight gradient takes up to ten times the forward pass. Here it is two
+  steps of plain tensor code.
+- A dilated filter that does so, or has a stride: its gradients take a reference path. Here the image is cut into d x d
+  interleaved ones, each a small image with a filter that is not dilated (the space-to-batch of Chen et al., DeepLab,
+  TPAMI 2017), and the outputs are put together again. Other dilated filters are left to oneDNN, which is faster than
+  that where it has AVX-512.
 """
 
 from functools import lru_cache
@@ -12,21 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.nn.grad import conv2d_input
 
 LARGEST = 256
 """Pixels of the input. The product below grows with their square; beyond 16 x 16 pixels oneDNN is faster."""
-
-LARGEST_DILATED = 64
-"""The same for a dilated filter that is smaller than the image: oneDNN loses less there."""
 
 Two = tuple[int, int]
 
 
 def fast_depthwise(module: nn.Module) -> None:
-    """Let the depthwise convolutions in `module` compute their weight gradient so, in place.
+    """Let the depthwise convolutions in `module` train so, in place.
 
-    Names, parameters and outputs stay. Only what is trained is changed: a network that is exported is built anew.
+    Names, parameters and outputs stay (up to rounding where a filter is dilated). Only what is trained is changed: a
+    network that is exported is built anew.
     """
     for part in module.modules():
         if type(part) is nn.Conv2d and part.groups == part.in_channels == part.out_channels > 1 and part.bias is None:
@@ -38,53 +40,79 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """``N x C x H x W -> N x C x H' x W'``."""
-        if not self._reference_path(input):
+        if not self._trains(input):
             return super().forward(input)
-        settings = [(int(pair[0]), int(pair[1])) for pair in (self.stride, self.padding, self.dilation)]
-        output: Tensor = _Depthwise.apply(input, self.weight, *settings)
-        return output
+        stride, padding, dilation = (
+            (int(pair[0]), int(pair[1])) for pair in (self.stride, self.padding, self.dilation)
+        )
+        if dilation == (1, 1):
+            return _convolved(input, self.weight, stride, padding)
+        reach = [d * (k - 1) for d, k in zip(dilation, self.kernel_size, strict=True)]
+        beyond = any(r >= size for r, size in zip(reach, input.shape[2:], strict=True))
+        if (stride == (1, 1) and not beyond) or [2 * p for p in padding] != reach:
+            return super().forward(input)
+        return _dilated(input, self.weight, dilation)[:, :, :: stride[0], :: stride[1]]
 
-    def _reference_path(self, images: Tensor) -> bool:
-        """Whether oneDNN would be slow: a filter reaches over the whole image, or is dilated."""
-        height, width = images.shape[2:]
-        pairs = zip(self.kernel_size, self.dilation, (height, width), strict=True)
-        overlaps = any(d * (k - 1) + 1 > size for k, d, size in pairs)
-        dilated = max(self.dilation) > 1
+    def _trains(self, images: Tensor) -> bool:
         return (
             torch.is_grad_enabled()
-            and self.weight.requires_grad
+            and (self.weight.requires_grad or images.requires_grad)
             and images.dtype == self.weight.dtype == torch.float32
             and images.device.type == "cpu"
             and not torch.is_autocast_enabled("cpu")
             and not isinstance(self.padding, str)
             and self.padding_mode == "zeros"
-            and ((overlaps and height * width <= LARGEST) or (dilated and height * width <= LARGEST_DILATED))
         )
+
+
+def _dilated(images: Tensor, weight: Tensor, dilation: Two) -> Tensor:
+    """A dilated convolution of stride 1 that keeps the size ``N x C x H x W``.
+
+    Every d-th row and column are an image of their own: ``N d d x C x H/d x W/d``, rounded up.
+    """
+    (n, c, height, width), (dy, dx) = images.shape, dilation
+    h, w = -(-height // dy), -(-width // dx)
+    whole = functional.pad(images, (0, w * dx - width, 0, h * dy - height)).permute(0, 2, 3, 1)
+    parts = whole.reshape(n, h, dy, w, dx, c).permute(2, 4, 0, 1, 3, 5).reshape(dy * dx * n, h, w, c)
+    padding = ((weight.shape[2] - 1) // 2, (weight.shape[3] - 1) // 2)
+    outputs = _convolved(parts.permute(0, 3, 1, 2), weight, (1, 1), padding).permute(0, 2, 3, 1)
+    joined = outputs.reshape(dy, dx, n, h, w, c).permute(2, 3, 0, 4, 1, 5).reshape(n, h * dy, w * dx, c)
+    return joined.permute(0, 3, 1, 2)[:, :, :height, :width]
+
+
+def _convolved(images: Tensor, weight: Tensor, stride: Two, padding: Two) -> Tensor:
+    """Without dilation; the weight gradient of a filter that reaches over a small image is computed here."""
+    height, width = images.shape[2:]
+    overlaps = weight.shape[2] > height or weight.shape[3] > width
+    if overlaps and height * width <= LARGEST and weight.requires_grad:
+        output: Tensor = _Depthwise.apply(images, weight, stride, padding)
+        return output
+    return functional.conv2d(images, weight, None, stride, padding, 1, len(weight))
 
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: Two, padding: Two) -> Tensor:
         ctx.save_for_backward(images, weight)
-        ctx.settings = stride, padding, dilation
-        return functional.conv2d(images, weight, None, stride, padding, dilation, len(weight))
+        ctx.settings = stride, padding
+        return functional.conv2d(images, weight, None, stride, padding, 1, len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
+        stride, padding = ctx.settings
         of_images = of_weight = None
-        if ctx.needs_input_grad[0]:
-            stride, padding, dilation = ctx.settings
-            of_images = conv2d_input(images.shape, weight, gradient, stride, padding, dilation, len(weight))  # type: ignore[no-untyped-call]
+        if ctx.needs_input_grad[0]:  # `torch.nn.grad.conv2d_input` forgets the images' layout, which halves the speed
+            of_images, _, _ = torch.ops.aten.convolution_backward(
+                gradient, images, weight, None, stride, padding, (1, 1), False, (0, 0), len(weight), (True, False, False)
+            )
         if ctx.needs_input_grad[1]:
-            of_weight = weight_gradient(images, gradient, weight.shape[2:], *ctx.settings)
-        return of_images, of_weight, None, None, None
+            of_weight = weight_gradient(images, gradient, weight.shape[2:], stride, padding)
+        return of_images, of_weight, None, None
 
 
-def weight_gradient(
-    images: Tensor, gradient: Tensor, kernel: torch.Size, stride: Two, padding: Two, dilation: Two
-) -> Tensor:
+def weight_gradient(images: Tensor, gradient: Tensor, kernel: torch.Size, stride: Two, padding: Two) -> Tensor:
     """Gradient ``C x 1 x kh x kw`` of a depthwise filter.
 
     `images` ``N x C x H x W`` are its input, `gradient` ``N x C x H' x W'`` the gradient of its output. Per channel,
@@ -93,7 +121,7 @@ def weight_gradient(
     """
     (height, width), (out_height, out_width) = images.shape[2:], gradient.shape[2:]
     channels = images.shape[1]
-    taps = _taps((height, width), (out_height, out_width), (kernel[0], kernel[1]), stride, padding, dilation)
+    taps = _taps((height, width), (out_height, out_width), (kernel[0], kernel[1]), stride, padding)
     pixels = images.permute(1, 2, 3, 0).reshape(channels, height * width, -1)
     outputs = gradient.permute(1, 2, 3, 0).reshape(channels, out_height * out_width, -1)
     products = torch.bmm(pixels, outputs.transpose(1, 2)).reshape(channels, -1)
@@ -102,13 +130,10 @@ def weight_gradient(
 
 
 @lru_cache(maxsize=1024)
-def _taps(size: Two, out_size: Two, kernel: Two, stride: Two, padding: Two, dilation: Two) -> Tensor:
+def _taps(size: Two, out_size: Two, kernel: Two, stride: Two, padding: Two) -> Tensor:
     """``[H W H' W']`` the tap that connects an input pixel with an output pixel; the number of taps where none does."""
-    along = [
-        torch.arange(size[i])[:, None] + padding[i] - stride[i] * torch.arange(out_size[i])[None] for i in range(2)
-    ]
-    tap = [along[i].div(dilation[i], rounding_mode="floor") for i in range(2)]
-    valid = [(along[i] % dilation[i] == 0) & (tap[i] >= 0) & (tap[i] < kernel[i]) for i in range(2)]
+    tap = [torch.arange(size[i])[:, None] + padding[i] - stride[i] * torch.arange(out_size[i])[None] for i in range(2)]
+    valid = [(tap[i] >= 0) & (tap[i] < kernel[i]) for i in range(2)]
     index = tap[0][:, None, :, None] * kernel[1] + tap[1][None, :, None, :]
     connected = valid[0][:, None, :, None] & valid[1][None, :, None, :]
     return torch.where(connected, index, kernel[0] * kernel[1]).reshape(-1)

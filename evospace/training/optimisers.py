@@ -57,6 +57,11 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
+def parameters_of(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """The parameters of a started optimiser, in their module's order: a walk over a supernet takes as long as a step."""
+    return list(optimiser.state)
+
+
 def forget(optimiser: torch.optim.Optimizer, gone: list[nn.Parameter]) -> None:
     """Take parameters and their state out of an optimiser."""
     ids = {id(p) for p in gone}

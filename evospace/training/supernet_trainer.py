@@ -20,7 +20,7 @@ from evospace.space.search_space import SearchSpace
 from evospace.supernet.fitness import Fitness
 from evospace.supernet.supernet import SuperNet
 from evospace.training.counting import counted
-from evospace.training.optimisers import set_lr, sgd, started_adam, warmup_cosine
+from evospace.training.optimisers import parameters_of, set_lr, sgd, started_adam, warmup_cosine
 from evospace.training.rules.rule import Rule
 from evospace.training.snapshot import Position, Snapshot, TrainState, restore, take
 
@@ -223,7 +223,7 @@ class RoundTrainer:
         loss = functional.cross_entropy(logits, labels)
         state.weight_optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(state.supernet.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(parameters_of(state.weight_optimiser), CLIP)
         state.weight_optimiser.step()
         return float(loss.detach()), logits.detach()
 

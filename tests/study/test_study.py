@@ -79,7 +79,7 @@ def test_a_failure_is_a_result_and_an_interruption_or_bad_data_is_none(
     made, study, job = quick(tmp_path / "study")
 
     def ends_with(error: Exception) -> None:
-        def search(config: object) -> None:
+        def search(config: object, *, bare: bool) -> None:
             raise error
 
         monkeypatch.setattr(evospace.study.worker, "search", search)
@@ -154,7 +154,7 @@ def test_one_estimate_of_the_reference_serves_every_strategy(tmp_path: Path, mon
     assert asked == ["nse", "nse", "spos", "spos", "darts"]
 
 
-def interrupted(config: SearchConfig) -> None:
+def interrupted(config: SearchConfig, *, bare: bool) -> None:
     raise InterruptedRunError(f"at {config.epochs} epochs", 143)
 
 

@@ -7,29 +7,17 @@ from torch import nn
 from evospace.training import depthwise
 from evospace.training.depthwise import DepthwiseConv2d, fast_depthwise, weight_gradient
 
+depthwise_dilated = depthwise._dilated
+
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[nn.Conv2d, tuple[int, int, int, int]]:
     kernel = draw(st.tuples(*[st.sampled_from((1, 2, 3, 5, 7))] * 2))
-    dilation = draw(st.tuples(*[st.integers(1, 3)] * 2))
-    padding = tuple(draw(st.integers(0, d * (k - 1))) for k, d in zip(kernel, dilation, strict=True))
-    size = tuple(
-        draw(st.integers(max(1, d * (k - 1) + 1 - 2 * p), 9))
-        if d * (k - 1) + 1 - 2 * p <= 9
-        else d * (k - 1) + 1 - 2 * p
-        for k, d, p in zip(kernel, dilation, padding, strict=True)
-    )
+    padding = tuple(draw(st.integers(0, k - 1)) for k in kernel)
+    size = [draw(st.integers(max(1, k - 2 * p), 9)) for k, p in zip(kernel, padding, strict=True)]
     channels = draw(st.integers(2, 4))
-    conv = nn.Conv2d(
-        channels,
-        channels,
-        kernel,
-        stride=draw(st.tuples(*[st.integers(1, 3)] * 2)),
-        padding=padding,  # type: ignore[arg-type]
-        dilation=dilation,
-        groups=channels,
-        bias=False,
-    )
+    stride = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    conv = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=False)  # type: ignore[arg-type]
     return conv, (draw(st.integers(1, 3)), channels, size[0], size[1])
 
 
@@ -41,9 +29,37 @@ def test_the_gradient_is_autograds(case: tuple[nn.Conv2d, tuple[int, int, int, i
     output = conv.double()(images)
     gradient = torch.randn_like(output)
     (expected,) = torch.autograd.grad(output, conv.weight, gradient)
-    pairs = [(int(p[0]), int(p[1])) for p in (conv.stride, conv.padding, conv.dilation)]
+    pairs = [(int(p[0]), int(p[1])) for p in (conv.stride, conv.padding)]
     found = weight_gradient(images, gradient, conv.weight.shape[2:], *pairs)
     torch.testing.assert_close(found, expected)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    kernel=st.tuples(*[st.sampled_from((1, 3, 5))] * 2),
+    dilation=st.tuples(*[st.integers(1, 3)] * 2),
+    stride=st.tuples(*[st.integers(1, 3)] * 2),
+    size=st.tuples(*[st.integers(1, 9)] * 2),
+)
+def test_a_dilated_convolution_is_pytorchs_with_its_gradients(
+    kernel: tuple[int, int], dilation: tuple[int, int], stride: tuple[int, int], size: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": 2, "bias": False}
+    plain = nn.Conv2d(2, 2, kernel, **settings)  # type: ignore[arg-type]
+    fast = nn.Sequential(nn.Conv2d(2, 2, kernel, **settings))  # type: ignore[arg-type]
+    fast[0].load_state_dict(plain.state_dict())
+    fast_depthwise(fast)
+    inputs = [torch.randn(3, 2, *size).requires_grad_()]
+    inputs.append(inputs[0].detach().clone().requires_grad_())
+    outputs = [net(x) for net, x in zip((plain, fast), inputs, strict=True)]
+    torch.testing.assert_close(outputs[1], outputs[0])
+    weights = torch.randn_like(outputs[0])
+    for output in outputs:
+        (output * weights).sum().backward()
+    torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
+    torch.testing.assert_close(fast[0].weight.grad, plain.weight.grad)
 
 
 @pytest.fixture
@@ -96,12 +112,17 @@ def test_where_onednn_is_fast_it_stays(side: int, calls: list[int]) -> None:
     assert not calls
 
 
-@pytest.mark.parametrize(("side", "expected"), [(8, 1), (9, 0)])
-def test_a_dilated_filter_is_slow_on_small_images(side: int, expected: int, calls: list[int]) -> None:
-    net = nn.Sequential(nn.Conv2d(2, 2, 3, padding=2, dilation=2, groups=2, bias=False))
+@pytest.mark.parametrize(("side", "stride", "expected"), [(4, 1, True), (5, 1, False), (14, 1, False), (14, 2, True)])
+def test_what_onednn_is_slow_with_is_not_dilated(
+    side: int, stride: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter that reaches over 5 pixels."""
+    net = nn.Sequential(nn.Conv2d(2, 2, 3, stride=stride, padding=2, dilation=2, groups=2, bias=False))
     fast_depthwise(net)
+    folded: list[object] = []
+    monkeypatch.setattr(depthwise, "_dilated", lambda *args: folded.append(1) or depthwise_dilated(*args))
     net(torch.randn(1, 2, side, side)).sum().backward()
-    assert len(calls) == expected
+    assert bool(folded) is expected
 
 
 def test_nothing_changes_without_gradient_or_under_autocast(calls: list[int]) -> None:

@@ -30,6 +30,7 @@ from evospace.supernet.fitness import (
     first_weights,
     pair_route,
 )
+from evospace.training.optimisers import parameters_of
 from evospace.training.snapshot import TrainState, prune
 
 
@@ -110,7 +111,10 @@ def pair_gradient(
     weights get no gradient.
     """
     images, labels = batch
-    state.supernet.train().requires_grad_(False)
+    state.supernet.train()
+    weights = parameters_of(state.weight_optimiser)
+    for weight in weights:
+        weight.requires_grad_(False)
     try:
         u = first_weights(state.fitness, state.space, pairs)
         logits = state.supernet(images, pair_route(pairs, u))
@@ -119,5 +123,6 @@ def pair_gradient(
         if loss.isfinite() and loss.requires_grad:
             torch.autograd.backward(loss)
     finally:
-        state.supernet.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad_(True)
     return float(loss.detach())
