@@ -1,8 +1,8 @@
 """A data set whose test images are some of its training images: for choosing defaults without the test split.
 
-Writes the four idx files of Fashion-MNIST's form to a folder: as test images 10,000 of Fashion-MNIST's training images, or 360
-of those of digits, drawn with seed 0, and as training images the others (or the first `--train-images` of them). A study
-on them tells which settings to prefer, and the real test images stay unseen:
+Writes the four idx files of Fashion-MNIST's form to a folder: as test images 10,000 of Fashion-MNIST's training
+images, or 360 of those of digits, drawn with seed 0, and as training images the others (or the first `--train-images`
+of them). A study on them tells which settings to prefer, and the real test images stay unseen:
     python benchmarks/held_out.py DIR --data digits
     evospace study ablation --data digits --data-dir DIR ...
 """
@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--data", choices=list(HELD_OUT), default="fashion-mnist")
-    parser.add_argument("--source", type=Path, help="where the data set lies; else where EvoSpace finds or downloads it")
+    parser.add_argument(
+        "--source", type=Path, help="where the data set lies; else where EvoSpace finds or downloads it"
+    )
     parser.add_argument("--train-images", type=int, help="at most so many")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ class Arrays:
 def digits(data_dir: Path | None) -> Arrays:
     """scikit-learn's 1797 grey 8 x 8 digits, split 80/20 by class, always in the same way.
 
-    Where `data_dir` has idx files, as Fashion-MNIST's, these: digits that are split in another way (benchmarks/held_out.py).
+    Where `data_dir` has idx files, as Fashion-MNIST's, these: digits split in another way (benchmarks/held_out.py).
     """
     augmentation = Augmentation(pad=1, flip=False)
     if data_dir and (data_dir / "train-images-idx3-ubyte.gz").is_file():

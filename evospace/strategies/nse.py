@@ -58,7 +58,8 @@ def run_round(problem: Problem, settings: SearchSettings, lab: Lab, state: Searc
     locked = frozenset(inherited if settings.lock else ())
     trained = lab.train(round, problem.full.with_candidates(queues.active()), "nse", locked=locked)
 
-    old = [e.architecture for e in state.front] if settings.rehearse else []
+    # Where the best alone hands on, or nothing is locked, the space may have lost what a member of the old front needs.
+    old = [e.architecture for e in state.front if settings.rehearse and e.architecture in trained.space]
     found_in = {e.architecture: e.round for e in state.front}
     drawn, summary = sample(problem, trained, settings.samples, numpy_generator(settings.seed, "sample", round))
     scored = Scored(problem=problem, round=round, trained=trained)

@@ -138,6 +138,15 @@ def cost_penalty(expected: Tensor, target: float) -> Tensor:
     return PENALTY * (expected / target - 1.0) ** 2
 
 
+def log_cost_penalty(expected: Tensor, target: float) -> Tensor:
+    """``0.9 ln(E / target)^2``: `cost_penalty` to second order near the target, and gentle far from it.
+
+    For methods whose E is over paths of any cost (DARTS, ProxylessNAS): in a large space E begins at tens of times the
+    target, where the square alone drowns the cross-entropy and fills Adam's second moment for the rest of the search.
+    """
+    return PENALTY * torch.log(expected / target) ** 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class PruneRule:
     """Which operations to drop, given their fitness."""

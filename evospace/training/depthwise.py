@@ -105,7 +105,17 @@ class _Depthwise(torch.autograd.Function):
         of_images = of_weight = None
         if ctx.needs_input_grad[0]:  # `torch.nn.grad.conv2d_input` forgets the images' layout, which halves the speed
             of_images, _, _ = torch.ops.aten.convolution_backward(
-                gradient, images, weight, None, stride, padding, (1, 1), False, (0, 0), len(weight), (True, False, False)
+                gradient,
+                images,
+                weight,
+                None,
+                stride,
+                padding,
+                (1, 1),
+                False,
+                (0, 0),
+                len(weight),
+                (True, False, False),
             )
         if ctx.needs_input_grad[1]:
             of_weight = weight_gradient(images, gradient, weight.shape[2:], stride, padding)

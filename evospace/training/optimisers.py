@@ -58,7 +58,7 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 
 def parameters_of(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """The parameters of a started optimiser, in their module's order: a walk over a supernet takes as long as a step."""
+    """The parameters of a started optimiser, in their module's order. A walk over a large supernet takes longer."""
     return list(optimiser.state)
 
 

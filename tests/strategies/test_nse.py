@@ -38,6 +38,7 @@ class TableRound:
     pruned: Sequence[tuple[int, str, int]] = ()
 
     def score(self, architectures: Sequence[Architecture]) -> list[float]:
+        assert all(a in self.space for a in architectures)
         return [oracle(a) for a in architectures]
 
     def turned(self) -> dict[tuple[int, str], tuple[float, float, float]]:
@@ -48,6 +49,8 @@ class TableRound:
 class TableLab:
     active: list[SearchSpace] = field(default_factory=list)
     locked: list[frozenset[tuple[int, str]]] = field(default_factory=list)
+    prunes: bool = False
+    """Whether each round drops its first operation, wherever that is not locked."""
 
     def train(
         self,
@@ -62,7 +65,9 @@ class TableLab:
         self.active.append(space)
         self.locked.append(locked)
         fitness = {(b, n): 0.0 for b, names in enumerate(space.candidates) for n in names}
-        return TableRound(space, uniform_probabilities(space), fitness)
+        weak = [pair for pair in list(fitness)[:1] if self.prunes and pair not in locked]
+        left = space.without(weak)
+        return TableRound(left, uniform_probabilities(left), fitness, [(*pair, 0) for pair in weak])
 
     def train_alone(self, round: int, space: SearchSpace) -> TableRound:
         raise NotImplementedError
@@ -112,6 +117,10 @@ def test_the_best_alone_hands_its_operations_on() -> None:
     for result in run(TableLab(), inherit_from="best"):
         best = result.state.front[-1].architecture
         assert [set(names) for names in result.state.inherited] == [set(names) for names in best.blocks]
+
+
+def test_only_what_the_space_still_holds_is_rehearsed() -> None:
+    assert len(run(TableLab(), inherit_from="best")) == len(run(TableLab(prunes=True), lock=False)) == 3
 
 
 def test_every_front_member_is_in_the_window_and_accuracy_rises() -> None:

@@ -20,6 +20,7 @@ from evospace.supernet.fitness import (
     draw_pairs,
     expected_cost,
     first_weights,
+    log_cost_penalty,
     pair_route,
     probability,
 )
@@ -154,6 +155,12 @@ def test_expected_cost_is_the_enumerated_expectation_over_the_pairs() -> None:
     )
     assert expected_cost(pairs, u, table).item() == pytest.approx(float(by_hand))
     assert len(Fitness(space).index) == 5
+
+
+def test_the_log_penalty_is_the_square_near_the_target_and_small_far_from_it() -> None:
+    near, far = (torch.tensor([300.0 * ratio], dtype=torch.float64) for ratio in (1.001, 100.0))
+    torch.testing.assert_close(log_cost_penalty(near, 300.0), cost_penalty(near, 300.0), rtol=2e-3, atol=0.0)
+    assert float(log_cost_penalty(far, 300.0)) == pytest.approx(0.9 * np.log(100.0) ** 2)
 
 
 def test_penalty_has_the_authors_weight() -> None:

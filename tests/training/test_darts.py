@@ -95,13 +95,13 @@ def loss_by_hand(supernet: SuperNet, alpha: Tensor, data: Batch) -> Tensor:
 
 
 def penalty_by_hand(alpha: Tensor) -> Tensor:
-    """0.9 (E / target - 1)^2."""
+    """0.9 ln(E / target)^2."""
     expected = torch.tensor(float(TABLE.fixed), dtype=alpha.dtype)
     for b, needed in enumerate(SPACE.required):
         weights = alpha[b * len(NAMES) : (b + 1) * len(NAMES)].exp()
         costs = torch.tensor([TABLE.ops[b][name] for name in NAMES], dtype=alpha.dtype)
         expected = expected + (weights * costs).sum() / (weights.sum() + (0.0 if needed else 1.0))
-    return 0.9 * (expected / BUDGET.target - 1.0) ** 2
+    return 0.9 * torch.log(expected / BUDGET.target) ** 2
 
 
 def unrolled_loss(supernet: SuperNet, alpha: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from evospace.cost.table import CostTable
 from evospace.data.splits import Batch
 from evospace.space.search_space import SearchSpace
 from evospace.supernet.choice_block import Route, Term
-from evospace.supernet.fitness import cost_penalty
+from evospace.supernet.fitness import log_cost_penalty
 from evospace.supernet.softmax import block_options, block_shares, softmax_cost
 from evospace.supernet.supernet import SuperNet
 from evospace.training.snapshot import TrainState
@@ -61,7 +61,7 @@ class DartsRule:
             else second_order(state, held_out, train, lr, seed=int(rng.integers(2**63)))
         )
         alpha = state.fitness.alpha
-        penalty = cost_penalty(
+        penalty = log_cost_penalty(
             softmax_cost(block_shares(state.fitness, state.space), state.space, self.table), self.budget.target
         )
         gradient = gradient + torch.autograd.grad(penalty, alpha)[0]

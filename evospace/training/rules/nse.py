@@ -96,19 +96,17 @@ def fitness_step(state: TrainState, batch: Batch, pairs: Sequence[Pair], table: 
 
     In a single-branch space this is ProxylessNAS' two-path gradient (Cai et al., 2019, equation 4).
     """
-    loss = pair_gradient(state, batch, pairs, lambda u: expected_cost(pairs, u, table), budget.target)
+    loss = pair_gradient(state, batch, pairs, lambda u: cost_penalty(expected_cost(pairs, u, table), budget.target))
     if state.fitness.alpha.grad is not None:
         state.fitness_optimiser.step()
     return loss
 
 
-def pair_gradient(
-    state: TrainState, batch: Batch, pairs: Sequence[Pair], cost: Callable[[Tensor], Tensor], target: float
-) -> float:
+def pair_gradient(state: TrainState, batch: Batch, pairs: Sequence[Pair], penalty: Callable[[Tensor], Tensor]) -> float:
     """Set alpha's gradient by one pair of subsets per block, or to `None` where the loss is not finite.
 
-    `cost` is E, a scalar, of u ``[blocks]``, the weight of each pair's first. Returns the loss with its penalty;
-    weights get no gradient.
+    `penalty` of the cost is a scalar, of u ``[blocks]``, the weight of each pair's first. Returns the loss with its
+    penalty; weights get no gradient.
     """
     images, labels = batch
     state.supernet.train()
@@ -118,7 +116,7 @@ def pair_gradient(
     try:
         u = first_weights(state.fitness, state.space, pairs)
         logits = state.supernet(images, pair_route(pairs, u))
-        loss = functional.cross_entropy(logits, labels) + cost_penalty(cost(u), target)
+        loss = functional.cross_entropy(logits, labels) + penalty(u)
         state.fitness_optimiser.zero_grad(set_to_none=True)
         if loss.isfinite() and loss.requires_grad:
             torch.autograd.backward(loss)

@@ -23,7 +23,7 @@ from evospace.data.splits import Batch
 from evospace.sampling.gates import draw
 from evospace.space.search_space import SearchSpace
 from evospace.supernet.choice_block import Route, route_of
-from evospace.supernet.fitness import Fitness, Pair, draw_pairs, expected_cost, first_weights
+from evospace.supernet.fitness import Fitness, Pair, draw_pairs, expected_cost, first_weights, log_cost_penalty
 from evospace.supernet.softmax import block_logits, block_options, block_shares, softmax_cost
 from evospace.training.rules.nse import pair_gradient
 from evospace.training.snapshot import TrainState
@@ -53,11 +53,11 @@ class ProxylessRule:
             before = block_logits(state.fitness, state.space)
             whole = softmax_cost(block_shares(state.fitness, state.space), state.space, self.table)
 
-        def cost(u: Tensor) -> Tensor:
+        def penalty(u: Tensor) -> Tensor:
             two = expected_cost(pairs, u, self.table)
-            return whole + (two - two.detach())
+            return log_cost_penalty(whole + (two - two.detach()), self.budget.target)
 
-        pair_gradient(state, held_out, pairs, cost, self.budget.target)
+        pair_gradient(state, held_out, pairs, penalty)
         gradient = state.fitness.alpha.grad
         if gradient is not None and gradient.isfinite().all():
             state.fitness_optimiser.step()
