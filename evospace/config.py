@@ -92,6 +92,9 @@ class SearchConfig:
     """Score the front before again, beside the new architectures (nse)."""
     inherit_from: Literal["front", "best"] = "front"
     """Whose operations the next round inherits: all members' of the front, or the most accurate one's (nse)."""
+    sampling: Literal["fitness", "evolution"] = "fitness"
+    """How a round finds what it scores: all of --samples drawn by fitness (the paper), or half of them and then
+    variations of the best, as spos makes them (nse)."""
     darts_order: Literal[1, 2] = 1
     """Order of DARTS' gradient (darts)."""
     shrink_by: Literal["angle", "fitness"] = "angle"

@@ -73,6 +73,8 @@ class SearchSettings:
     """Whether the previous front is scored again beside the new architectures."""
     inherit_from: Literal["front", "best"] = "front"
     """Whose operations go on: every member's of the front, or the most accurate member's alone."""
+    sampling: Literal["fitness", "evolution"] = "fitness"
+    """How a round of NSE finds what it scores: all drawn by fitness, or half of it and then variations of the best."""
     shrink_by: Literal["angle", "fitness"] = "angle"
     then: Literal["spos", "one-shot"] = "spos"
     """How `shrinking` searches what is left."""

@@ -15,10 +15,16 @@ from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettin
 from evospace.strategies.pareto import front_hypervolume, survivors
 from evospace.strategies.queues import Names, default_rounds, inherit, reach, refill
 from evospace.strategies.rounds import Scored, closed, sample
+from evospace.strategies.spos import LEAST, FreshDraws, ask_variations
 from evospace.strategies.strategy import STRATEGIES, Strategy
 
 INHERITED = 2
 """Operations per block that a front hands on: about what the searches of docs/results.md had."""
+
+
+EVOLVED = 0.5
+"""Share of a round's samples that are variations of its best, where evolution samples."""
+GENERATIONS = 5
 
 
 def first_state(waiting: tuple[Names, ...], rounds: int) -> SearchState:
@@ -61,9 +67,14 @@ def run_round(problem: Problem, settings: SearchSettings, lab: Lab, state: Searc
     # Where the best alone hands on, or nothing is locked, the space may have lost what a member of the old front needs.
     old = [e.architecture for e in state.front if settings.rehearse and e.architecture in trained.space]
     found_in = {e.architecture: e.round for e in state.front}
-    drawn, summary = sample(problem, trained, settings.samples, numpy_generator(settings.seed, "sample", round))
+    varied = int(EVOLVED * settings.samples) if settings.sampling == "evolution" else 0
+    rng = numpy_generator(settings.seed, "sample", round)
+    drawn, summary = sample(problem, trained, settings.samples - varied, rng)
     scored = Scored(problem=problem, round=round, trained=trained)
     scored.ask([*old, *(a for a in drawn if a not in old)], found_in)
+    if varied:
+        draws = FreshDraws(problem, trained, rng, seen=(e.architecture for e in scored.evaluations))
+        ask_variations(scored, draws, varied, max(varied // GENERATIONS, LEAST))
     front = scored.front()
     return closed(
         scored,
@@ -117,6 +128,7 @@ STRATEGIES.add(
                 "lock",
                 "rehearse",
                 "inherit_from",
+                "sampling",
             }
         ),
         scores_every_round=True,

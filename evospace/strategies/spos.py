@@ -5,7 +5,7 @@ No torch here.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -52,23 +52,30 @@ def evolutionary(problem: Problem, settings: SearchSettings, trained: TrainedRou
     population = max(settings.samples // GENERATIONS, LEAST)
     scored = Scored(problem=problem, round=round, trained=trained)
     scored.ask(draws.distinct(min(population, settings.samples)))
-    while len(draws.seen) < settings.samples:
-        wanted = min(population, settings.samples - len(draws.seen))
-        parents = best(scored.evaluations, max(math.ceil(PARENTS * population), 2), problem.budget.metric)
-        children = [child for i in range(wanted) if (child := _child(parents, i, draws))]
-        if not children:
-            break
-        scored.ask(children)
+    ask_variations(scored, draws, settings.samples - len(draws.seen), population)
     return scored
+
+
+def ask_variations(scored: Scored, draws: "FreshDraws", n: int, population: int) -> None:
+    """Score `n` more, a generation of `population` at a time: variations of the best so far, half of them mutated."""
+    while n > 0:
+        parents = best(scored.evaluations, max(math.ceil(PARENTS * population), 2), scored.problem.budget.metric)
+        children = [child for i in range(min(population, n)) if (child := _child(parents, i, draws))]
+        if not children:
+            return
+        scored.ask(children)
+        n -= len(children)
 
 
 class FreshDraws:
     """Architectures that were not asked for before, drawn uniformly from the budget or by a variation."""
 
-    def __init__(self, problem: Problem, trained: TrainedRound, rng: np.random.Generator) -> None:
+    def __init__(
+        self, problem: Problem, trained: TrainedRound, rng: np.random.Generator, seen: Iterable[Architecture] = ()
+    ) -> None:
         space = trained.space
         self.problem, self.space, self.rng = problem, space, rng
-        self.seen: set[Architecture] = set()
+        self.seen: set[Architecture] = set(seen)
         self._sampler = WindowSampler(space, problem.table, problem.budget, uniform_probabilities(space))
 
     def distinct(self, n: int) -> list[Architecture]:

@@ -31,6 +31,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-pruning": {"prune_threshold": -1000.0},  # the lowest that is allowed; no fitness falls so far
     "fresh": {"weights": "fresh"},
     "best-only": {"inherit_from": "best"},
+    "evolution": {"sampling": "evolution"},
     "k3": {"candidates": 3},
     "k8": {"candidates": 8},
     "gates-uniform": {"train_gates": "uniform"},

@@ -89,8 +89,11 @@ class SuperNet(nn.Module):
 
     def _used(self, architecture: Architecture) -> list[nn.Module]:
         """Stem, the operations of `architecture`, head."""
-        pairs = zip(self.blocks, architecture.blocks, strict=True)
-        return [self.stem, *(block.ops[name] for block, names in pairs for name in names), self.head]
+        used: list[nn.Module] = [self.stem, self.head]
+        for block, names in zip(self.blocks, architecture.blocks, strict=True):
+            assert isinstance(block, ChoiceBlock)
+            used += [block.ops[name] for name in names]
+        return used
 
     def weights(self) -> dict[str, Tensor]:
         """The state less BatchNorm's statistics: those are of whichever architecture was calibrated last."""

@@ -59,7 +59,7 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 def parameters_of(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
     """The parameters of a started optimiser, in their module's order. A walk over a large supernet takes longer."""
-    return list(optimiser.state)
+    return [parameter for parameter in optimiser.state if isinstance(parameter, nn.Parameter)]
 
 
 def forget(optimiser: torch.optim.Optimizer, gone: list[nn.Parameter]) -> None:

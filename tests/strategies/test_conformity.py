@@ -30,7 +30,10 @@ VARIANTS = {
     "darts": [[], ["--darts-order", "2"]],
     "shrinking": [[], ["--shrink-by", "fitness", "--then", "one-shot", "--branches", "multi"]],
     "regularized-evolution": [[], ["--score-by", "training"]],
-    "nse": [[], ["--branches", "single", "--no-lock", "--no-rehearse", "--inherit-from", "best"]],
+    "nse": [
+        [],
+        ["--branches", "single", "--no-lock", "--no-rehearse", "--inherit-from", "best", "--sampling", "evolution"],
+    ],
 }
 CASES = [(name, tuple(flags)) for name in STRATEGIES for flags in VARIANTS.get(name, [[]])]
 POOL = "mobile27:kernel<=5:expansion<=3"

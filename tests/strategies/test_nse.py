@@ -119,6 +119,22 @@ def test_the_best_alone_hands_its_operations_on() -> None:
         assert [set(names) for names in result.state.inherited] == [set(names) for names in best.blocks]
 
 
+def test_half_of_an_evolved_round_is_drawn_and_the_rest_varies_the_best() -> None:
+    drawn = run(TableLab(), samples=10, stop_after=1)[0]
+    evolved = run(TableLab(), samples=20, stop_after=1, sampling="evolution")[0]
+    both = [e.architecture for e in evolved.evaluations]
+    assert both[:11] == [e.architecture for e in drawn.evaluations]  # the last of them just below the window
+    assert len(set(both)) == len(both) == 21
+    best = sorted(evolved.evaluations[:11], key=lambda e: -e.accuracy)[:2]
+
+    def changed(a: Architecture, b: Architecture) -> int:
+        return sum(x != y for x, y in zip(a.blocks, b.blocks, strict=True))
+
+    generation = both[11:15]
+    assert all(30 <= e.macs <= 60 for e in evolved.evaluations[11:])
+    assert sum(min(changed(child, e.architecture) for e in best) == 1 for child in generation) >= 2
+
+
 def test_only_what_the_space_still_holds_is_rehearsed() -> None:
     assert len(run(TableLab(), inherit_from="best")) == len(run(TableLab(prunes=True), lock=False)) == 3
 

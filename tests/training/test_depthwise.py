@@ -7,7 +7,7 @@ from torch import nn
 from evospace.training import depthwise
 from evospace.training.depthwise import DepthwiseConv2d, fast_depthwise, weight_gradient
 
-depthwise_dilated = depthwise._dilated
+dilated = depthwise._dilated
 
 
 @st.composite
@@ -119,8 +119,13 @@ def test_what_onednn_is_slow_with_is_not_dilated(
     """A filter that reaches over 5 pixels."""
     net = nn.Sequential(nn.Conv2d(2, 2, 3, stride=stride, padding=2, dilation=2, groups=2, bias=False))
     fast_depthwise(net)
-    folded: list[object] = []
-    monkeypatch.setattr(depthwise, "_dilated", lambda *args: folded.append(1) or depthwise_dilated(*args))
+    folded: list[torch.Tensor] = []
+
+    def watched(images: torch.Tensor, weight: torch.Tensor, dilation: tuple[int, int]) -> torch.Tensor:
+        folded.append(images)
+        return dilated(images, weight, dilation)
+
+    monkeypatch.setattr(depthwise, "_dilated", watched)
     net(torch.randn(1, 2, side, side)).sum().backward()
     assert bool(folded) is expected
 
