@@ -85,11 +85,12 @@ def _report(args: Sequence[str]) -> int:
     from evospace.report.progress import console
     from evospace.study.report import write_study_report
 
-    found, table, lines = write_study_report(Path(parsed.study))
+    found, tables, lines = write_study_report(Path(parsed.study))
     if parsed.json:
         print(json.dumps(found, allow_nan=False))
         return 0
-    console().print(table)
+    for table in tables:
+        console().print(table)
     print("\n".join(map(printable, lines)))
     return 0
 

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evospace.report.figures import save_figure
-from evospace.study.report import CONFIDENCE, Summary
+from evospace.study.paired import CONFIDENCE
+from evospace.study.report import Summary
 
 FIRST = "#000000"
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#ee7733", "#332288", "#999933")

@@ -8,31 +8,16 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
-from scipy.stats import t as student
 
 from evospace.errors import DataError
 from evospace.report.tables import short
 from evospace.runs.files import write_json, write_text
-from evospace.strategies.strategy import STRATEGIES
 from evospace.study.database import Finished
 from evospace.study.directory import StudyDirectory
-from evospace.study.plan import BASE, VARIANTS
+from evospace.study.paired import Difference, Effect, difference, effects
+from evospace.study.plan import BASE, COMPARED, VARIANTS
 
 FORMAT = 1
-CONFIDENCE = 0.95
-"""Of the intervals around the mean difference to an ablation's base."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """Accuracies less those of the base with the same seed, operations and length: percentage points."""
-
-    mean: float
-    spread: float | None
-    """Standard deviation; `None` for one seed."""
-    half_width: float | None
-    """Of the 95 % interval of the mean by Student's t; `None` for one seed."""
-    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +89,11 @@ def _difference(jobs: Sequence[Finished], base: Sequence[Finished]) -> Differenc
     """Of the seeds that both have a result for."""
     other = {job.seed: job.result["top1"] for job in base if job.result is not None}
     pairs = [(job.result["top1"], other[job.seed]) for job in jobs if job.result is not None and job.seed in other]
-    if not pairs:
-        return None
-    values = [100 * (mine - base) for mine, base in pairs]
-    n = len(values)
-    spread = statistics.stdev(values) if n > 1 else None
-    quantile = float(student.ppf(0.5 + CONFIDENCE / 2, n - 1)) if n > 1 else 0.0
-    half_width = None if spread is None else quantile * spread / n**0.5
-    return Difference(mean=statistics.fmean(values), spread=spread, half_width=half_width, values=tuple(values))
+    return difference([100 * (mine - base) for mine, base in pairs])
 
 
-def write_study_report(path: Path) -> tuple[dict[str, Any], Table, list[str]]:
-    """Write `results.json`, `table.md` and the picture of a study; returns an object, a table, and lines for a person.
+def write_study_report(path: Path) -> tuple[dict[str, Any], list[Table], list[str]]:
+    """Write `results.json`, `table.md` and the picture of a study; returns an object, tables, and lines for a person.
 
     Raises `UsageError` where `path` holds no study, and `DataError` where none of its jobs is finished.
     """
@@ -127,28 +105,43 @@ def write_study_report(path: Path) -> tuple[dict[str, Any], Table, list[str]]:
     if not finished:
         raise DataError(f"{path}: no job is finished; go on with: evospace study {settings.kind} --out {path}")
     ablation = settings.kind == "ablation"
-    rows = summaries(finished.values(), list(VARIANTS if ablation else STRATEGIES), BASE if ablation else "")
+    rows = summaries(finished.values(), list(VARIANTS if ablation else COMPARED), BASE if ablation else "")
+    of_size = [] if ablation else effects(finished.values(), list(COMPARED))
     found = {
         "format": FORMAT,
         "kind": settings.kind,
         "settings": settings.to_dict(),
         "summaries": [asdict(row) for row in rows],
+        "effects": [asdict(effect) for effect in of_size],
         "jobs": {key: {"result": job.result, "failure": job.failure} for key, job in finished.items()},
     }
     picture = path / ("ablation.png" if ablation else "space_size.png")
     write_json(path / "results.json", found)
-    write_text(path / "table.md", markdown(rows))
+    titled = {"Tested top-1 over seeds": texts_of(rows)}
+    if of_size:
+        titled["What the largest space does, beside the smallest"] = texts_of_effects(of_size)
+    write_text(path / "table.md", "\n".join(markdown(*texts) for texts in titled.values()))
     (draw_ablation if ablation else draw_space_size)(picture, rows)
     failures = [f"failed: {text}" for row in rows for text in row.failures]
     wrote = ", ".join(str(path / name) for name in ("results.json", "table.md", picture.name))
     legend = [LEGEND, *([LEGEND_OF_DIFFERENCES] if any(row.difference for row in rows) else [])]
-    return found, study_table(rows), [*legend, *failures, f"wrote {wrote}"]
+    legend += [LEGEND_OF_EFFECTS] if of_size else []
+    tables = [study_table(title, *texts) for title, texts in titled.items()]
+    return found, tables, [*legend, *failures, f"wrote {wrote}"]
 
 
 LEGEND = (
     "top-1 and sd over n seeds in %; images of supernet training; search and retrain in seconds; x: training length"
 )
+LEGEND_OF_EFFECTS = (
+    "growth: top-1 in the largest space less that in the smallest, in points, paired by seed, with its 95 % interval;"
+    " nse ahead: nse's top-1 less the method's, mean over sizes, paired by seed"
+)
 LEGEND_OF_DIFFERENCES = "diff: mean difference to base in points, paired by seed, with its 95 % interval"
+
+
+Texts = tuple[list[str], list[list[str]]]
+"""Columns, and the rows' cells."""
 
 
 def _columns(rows: Sequence[Summary]) -> list[str]:
@@ -183,20 +176,35 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def study_table(rows: Sequence[Summary]) -> Table:
+def texts_of(rows: Sequence[Summary]) -> Texts:
     """A row for each method, size and length."""
-    table = Table(title="Tested top-1 over seeds", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     columns = _columns(rows)
+    return columns, [cells(row, columns) for row in rows]
+
+
+def texts_of_effects(found: Sequence[Effect]) -> Texts:
+    """A row for each method and length."""
+    texts = []
+    for effect in found:
+        numbers = []
+        for d in (effect.growth, effect.behind):
+            numbers += [_number(d.mean if d else None, "+.2f"), _number(d.half_width if d else None, ".2f")]
+            numbers.append(str(len(d.values)) if d else "")
+        texts.append([effect.method, str(effect.length), *numbers])
+    return ["method", "x", "growth", "+-", "n", "nse ahead", "+-", "n"], texts
+
+
+def study_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """For a terminal."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for column in columns:
         table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*cells(row, columns))
+        table.add_row(*row)
     return table
 
 
-def markdown(rows: Sequence[Summary]) -> str:
-    """The table, to be pasted into a document."""
-    columns = _columns(rows)
-    lines = [columns, ["---" if column == "method" else "---:" for column in columns]]
-    lines += [cells(row, columns) for row in rows]
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same, to be pasted into a document."""
+    lines = [columns, ["---" if column == "method" else "---:" for column in columns], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -9,7 +9,7 @@ from evospace.cli import main
 from evospace.study.directory import StudyDirectory
 from evospace.study.figures import draw_ablation, draw_space_size
 from evospace.study.plan import BASE, VARIANTS, plan_jobs
-from evospace.study.report import markdown, summaries
+from evospace.study.report import markdown, summaries, texts_of
 from tests.study.made import finished, result, settings
 
 BASE_AND_K3 = [finished("base", s, a) for s, a in enumerate((0.90, 0.92, 0.94))] + [
@@ -44,7 +44,7 @@ def test_differences_are_paired_by_seed() -> None:
 
 
 def test_the_table_for_a_document() -> None:
-    assert markdown(summaries(BASE_AND_K3, list(VARIANTS), BASE)).splitlines() == [
+    assert markdown(*texts_of(summaries(BASE_AND_K3, list(VARIANTS), BASE))).splitlines() == [
         "| method | x | n | top-1 | sd | diff | +- | images | search | retrain | MiB | fail |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| base | 1 | 3 | 92.00 | 2.00 |  |  | 1K | 12.0 | 5.0 | 100 | 0 |",
@@ -91,5 +91,5 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["kind"] == "space-size"
     assert len(found["jobs"]) == 8
     assert {row["seeds"] for row in found["summaries"]} == {2}
-    assert (study.path / "table.md").read_text().count("| nse |") == 2
+    assert (study.path / "table.md").read_text().count("| nse |") == 3
     assert (study.path / "space_size.png").stat().st_size > 10_000

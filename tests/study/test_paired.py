@@ -1,0 +1,47 @@
+import pytest
+
+from evospace.study.paired import difference, effects
+from tests.study.made import finished
+
+JOBS = [
+    *(finished("nse", s, a, 5) for s, a in enumerate((0.90, 0.92, 0.94))),
+    *(finished("nse", s, a, 27) for s, a in enumerate((0.93, 0.93, 0.96))),
+    finished("nse", 0, 0.99, 9),
+    *(finished("spos", s, a, 5) for s, a in enumerate((0.91, 0.91))),
+    finished("spos", 0, 0.90, 27),
+    finished("spos", 1, None, 27),
+    finished("spos", 7, 0.10, 5),
+]
+
+
+def test_an_interval_is_students() -> None:
+    assert difference([]) is None
+    one = difference([2.0])
+    assert one is not None
+    assert (one.mean, one.spread, one.half_width) == (2.0, None, None)
+    two = difference([1.0, 3.0])
+    assert two is not None
+    assert two.half_width == pytest.approx(12.7062047)  # t of one degree, times sqrt(2) / sqrt(2)
+
+
+def test_growth_is_from_the_smallest_to_the_largest_of_the_seeds_that_have_both() -> None:
+    nse, spos = effects(JOBS, ["nse", "spos"])
+    assert nse.growth is not None
+    assert nse.growth.values == pytest.approx((3.0, 1.0, 2.0))
+    assert spos.growth is not None
+    assert spos.growth.values == pytest.approx((-1.0,))
+
+
+def test_nse_is_compared_on_the_sizes_that_both_have() -> None:
+    nse, spos = effects(JOBS, ["nse", "spos"])
+    assert nse.behind is None
+    assert spos.behind is not None
+    assert spos.behind.values == pytest.approx((1.0, 1.0))  # ((90 - 91) + (93 - 90)) / 2, and 92 - 91
+
+
+def test_a_study_of_one_size_has_no_growth_and_lengths_stand_apart() -> None:
+    rows = effects([finished("spos", 0, 0.5, length=2), finished("nse", 0, 0.6)], ["nse", "spos"])
+    assert [(row.method, row.length, row.growth, row.behind) for row in rows] == [
+        ("nse", 1, None, None),
+        ("spos", 2, None, None),
+    ]
