@@ -128,6 +128,8 @@ class LoadedSplit:
                     if "DataLoader worker" not in str(error):
                         raise
                     break
+                except (ConnectionError, EOFError):  # it died after it had announced a batch and before it gave it
+                    break
                 yield batch
                 done += 1
         raise DataError(

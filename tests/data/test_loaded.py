@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,24 @@ def test_a_dead_worker_is_replaced_and_no_batch_is_lost_or_changed(
     assert same(batches(LoadedSplit(samples, image_size=8, augmented=True, workers=1)), whole)
     assert dead.exists()
     assert signal.getsignal(signal.SIGCHLD) is handler  # a death is found by the loader, not raised anywhere
+
+
+def test_a_worker_that_dies_while_it_hands_a_batch_over_is_replaced_too(
+    samples: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = LoadedSplit(samples, image_size=8, augmented=True)
+    whole, loader, starts = batches(split), LoadedSplit._loader, []
+
+    def dies_in_the_second_batch(self: LoadedSplit, rest: list[list[int]], seed: int | None) -> Iterator[Batch]:
+        starts.append(len(rest))
+        for i, batch in enumerate(loader(self, rest, seed)):
+            if i == 1 and len(starts) == 1:  # what the socket raises while the system has not yet reported the death
+                raise ConnectionResetError
+            yield batch
+
+    monkeypatch.setattr(LoadedSplit, "_loader", dies_in_the_second_batch)
+    assert same(batches(split), whole)
+    assert starts == [3, 2]
 
 
 def test_workers_that_keep_dying_end_with_one_line(
