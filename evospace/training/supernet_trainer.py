@@ -129,7 +129,7 @@ class RoundTrainer:
             if collapsed(report, state.position.best, 1.0 / self.classes):
                 state = self._rolled_back(report, state.position, good)
                 continue
-            best = max(state.position.best, report.accuracy)
+            best = 0.0 if self.rule.hardens else max(state.position.best, report.accuracy)
             position = state.position
             state.position = Position(
                 epoch=position.epoch + 1, best=best, scale=position.scale, rollbacks=position.rollbacks

@@ -25,9 +25,12 @@ from evospace.training import supernet_trainer
 from evospace.training.initial_weights import inherit_weights, initialised_supernet
 from evospace.training.optimisers import MOMENTUM, WEIGHT_DECAY
 from evospace.training.rules.nse import NseRule, fitness_step
+from evospace.training.rules.path_dropout import PathDropoutRule
+from evospace.training.rules.uniform import UniformRule
 from evospace.training.snapshot import Snapshot, TrainState, restore, take
 from evospace.training.supernet_trainer import (
     EpochReport,
+    Progressed,
     RoundTrainer,
     TrainSettings,
     collapsed,
@@ -173,6 +176,19 @@ def test_collapse_is_told_from_progress_and_ends_with_an_error() -> None:
     assert not collapsed(report(1.0, 0.6), 0.7, 0.1)
     with pytest.raises(CollapseError, match="after 3 roll-backs"):
         trained(lr=1e30)
+
+
+def test_an_accuracy_that_falls_is_no_collapse_where_paths_are_dropped_more_and_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def epoch(self: RoundTrainer, progressed: Progressed) -> EpochReport:
+        n = progressed.state.position.epoch + 1
+        return EpochReport(epoch=n, epochs=2, loss=1.0, accuracy=(0.9, 0.2)[n - 1], expected_cost=1.0, active=1)
+
+    monkeypatch.setattr(RoundTrainer, "_epoch", epoch)
+    assert replace(trainer(), rule=PathDropoutRule(steps=8)).run().position.epoch == 2
+    with pytest.raises(CollapseError):
+        replace(trainer(), rule=UniformRule()).run()
 
 
 def test_weights_that_fit_are_inherited() -> None:

@@ -36,6 +36,7 @@ class ProxylessRule:
     table: CostTable
     budget: Budget
     every: int = 2
+    hardens: bool = False
 
     def prune(self, state: TrainState, step: int) -> None:
         """Nothing is dropped."""

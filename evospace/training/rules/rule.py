@@ -16,6 +16,10 @@ class Rule(Protocol):
     def every(self) -> int:
         """A fitness step follows after so many weight steps; 0 for none."""
 
+    @property
+    def hardens(self) -> bool:
+        """What it trains gets harder as the round goes on: an accuracy that falls is no collapse then."""
+
     def prune(self, state: TrainState, step: int) -> None:
         """Before weight step `step`: drop operations, where the rule does."""
 

@@ -20,6 +20,7 @@ class UniformRule:
     """Nothing is learned but the weights."""
 
     every: int = 0
+    hardens: bool = False
 
     def prune(self, state: TrainState, step: int) -> None:
         """Nothing is dropped."""
