@@ -1,7 +1,7 @@
 """Paired differences over seeds: what a larger space does to each method, and how far each lies from nse. Pure."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from scipy.stats import t as student
@@ -46,6 +46,8 @@ class Effect:
     """Accuracy in the largest space less that in the smallest, of the seeds that have both."""
     behind: Difference | None
     """nse's accuracy less the method's: of each seed the mean over the sizes that both have. `None` for nse."""
+    behind_in_largest: Difference | None
+    """The same in the largest space alone."""
 
 
 def effects(found: Iterable[Finished], order: Sequence[str]) -> list[Effect]:
@@ -58,25 +60,29 @@ def effects(found: Iterable[Finished], order: Sequence[str]) -> list[Effect]:
     sizes = {size for seeds in tested.values() for by_size in seeds.values() for size in by_size}
     small, large = min(sizes, default=0), max(sizes, default=0)
     places = {name: i for i, name in enumerate(order)}
-    return [
-        Effect(
-            method=method,
-            length=length,
-            growth=_growth(seeds, small, large) if small < large else None,
-            behind=_behind(tested.get((length, REFERENCE), {}), seeds) if method != REFERENCE else None,
+    rows = []
+    for (length, method), seeds in sorted(
+        tested.items(), key=lambda item: (item[0][0], places.get(item[0][1], len(places)), item[0][1])
+    ):
+        ours = tested.get((length, REFERENCE), {}) if method != REFERENCE else {}
+        rows.append(
+            Effect(
+                method=method,
+                length=length,
+                growth=_growth(seeds, small, large) if small < large else None,
+                behind=_behind(ours, seeds, sizes),
+                behind_in_largest=_behind(ours, seeds, {large}) if small < large else None,
+            )
         )
-        for (length, method), seeds in sorted(
-            tested.items(), key=lambda item: (item[0][0], places.get(item[0][1], len(places)), item[0][1])
-        )
-    ]
+    return rows
 
 
 def _growth(seeds: Mapping[int, Mapping[int, float]], small: int, large: int) -> Difference | None:
     return difference([by[large] - by[small] for _, by in sorted(seeds.items()) if small in by and large in by])
 
 
-def _behind(ours: Mapping[int, Mapping[int, float]], theirs: Mapping[int, Mapping[int, float]]) -> Difference | None:
-    shared = {seed: ours[seed].keys() & theirs[seed].keys() for seed in sorted(ours.keys() & theirs.keys())}
-    return difference(
-        [statistics.fmean(ours[s][size] - theirs[s][size] for size in sizes) for s, sizes in shared.items() if sizes]
-    )
+def _behind(
+    ours: Mapping[int, Mapping[int, float]], theirs: Mapping[int, Mapping[int, float]], sizes: Set[int]
+) -> Difference | None:
+    shared = {s: ours[s].keys() & theirs[s].keys() & sizes for s in sorted(ours.keys() & theirs.keys())}
+    return difference([statistics.fmean(ours[s][n] - theirs[s][n] for n in both) for s, both in shared.items() if both])

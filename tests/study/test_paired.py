@@ -37,11 +37,14 @@ def test_nse_is_compared_on_the_sizes_that_both_have() -> None:
     assert nse.behind is None
     assert spos.behind is not None
     assert spos.behind.values == pytest.approx((1.0, 1.0))  # ((90 - 91) + (93 - 90)) / 2, and 92 - 91
+    assert nse.behind_in_largest is None
+    assert spos.behind_in_largest is not None
+    assert spos.behind_in_largest.values == pytest.approx((3.0,))
 
 
 def test_a_study_of_one_size_has_no_growth_and_lengths_stand_apart() -> None:
     rows = effects([finished("spos", 0, 0.5, length=2), finished("nse", 0, 0.6)], ["nse", "spos"])
-    assert [(row.method, row.length, row.growth, row.behind) for row in rows] == [
-        ("nse", 1, None, None),
-        ("spos", 2, None, None),
+    assert [(row.method, row.length, row.growth, row.behind, row.behind_in_largest) for row in rows] == [
+        ("nse", 1, None, None, None),
+        ("spos", 2, None, None, None),
     ]
