@@ -124,11 +124,9 @@ class LoadedSplit:
                     return
                 except DataError as error:  # from a worker it comes wrapped in the text of a traceback
                     raise DataError(str(error).rsplit("DataError: ", 1)[-1].strip()) from None
-                except RuntimeError as error:
-                    if "DataLoader worker" not in str(error):
+                except (RuntimeError, ConnectionError, EOFError) as error:
+                    if not self.workers or not _tells_of_a_death(error):
                         raise
-                    break
-                except (ConnectionError, EOFError):  # it died after it had announced a batch and before it gave it
                     break
                 yield batch
                 done += 1
@@ -167,6 +165,15 @@ class LoadedSplit:
             generator=torch_generator(seed or 0, "workers"),
             worker_init_fn=_leave_signals_to_the_parent,
         )
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether the loader says that a worker is gone, or its socket broke while it handed a batch over.
+
+    What a living worker raised comes with a text that begins with "Caught", and is no death.
+    """
+    text = str(error)
+    return not text.startswith("Caught ") and (not isinstance(error, RuntimeError) or "DataLoader worker" in text)
 
 
 @contextmanager

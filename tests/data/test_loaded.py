@@ -66,7 +66,7 @@ def test_a_dead_worker_is_replaced_and_no_batch_is_lost_or_changed(
 def test_a_worker_that_dies_while_it_hands_a_batch_over_is_replaced_too(
     samples: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split = LoadedSplit(samples, image_size=8, augmented=True)
+    split = LoadedSplit(samples, image_size=8, augmented=True, workers=1)
     whole, loader, starts = batches(split), LoadedSplit._loader, []
 
     def dies_in_the_second_batch(self: LoadedSplit, rest: list[list[int]], seed: int | None) -> Iterator[Batch]:
@@ -91,6 +91,19 @@ def test_workers_that_keep_dying_end_with_one_line(
     monkeypatch.setattr(evospace.data.loaded, "decode", dies)
     with pytest.raises(DataError, match=f"died {RESTARTS + 1} times"):
         batches(LoadedSplit(samples, image_size=8, workers=1))
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ConnectionResetError, EOFError])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_decoding_raises_is_no_death(
+    kind: type[Exception], workers: int, samples: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, channels: int) -> Image.Image:
+        raise kind("of its own")
+
+    monkeypatch.setattr(evospace.data.loaded, "decode", fails)
+    with pytest.raises(kind, match="of its own"):
+        batches(LoadedSplit(samples, image_size=8, workers=workers))
 
 
 def test_an_image_that_is_gone_is_named_from_a_worker_too(samples: list[tuple[Path, int]]) -> None:
