@@ -132,11 +132,16 @@ def weight_gradient(images: Tensor, gradient: Tensor, kernel: torch.Size, stride
     (height, width), (out_height, out_width) = images.shape[2:], gradient.shape[2:]
     channels = images.shape[1]
     taps = _taps((height, width), (out_height, out_width), (kernel[0], kernel[1]), stride, padding)
-    pixels = images.permute(1, 2, 3, 0).reshape(channels, height * width, -1)
-    outputs = gradient.permute(1, 2, 3, 0).reshape(channels, out_height * out_width, -1)
-    products = torch.bmm(pixels, outputs.transpose(1, 2)).reshape(channels, -1)
+    pixels = _by_channel(images).reshape(channels, len(images), -1)
+    outputs = _by_channel(gradient).reshape(channels, len(images), -1)
+    products = torch.bmm(pixels.transpose(1, 2), outputs).reshape(channels, -1)
     sums = products.new_zeros(channels, kernel.numel() + 1).index_add_(1, taps, products)
     return sums[:, :-1].reshape(channels, 1, *kernel)
+
+
+def _by_channel(images: Tensor) -> Tensor:
+    """``N x C x H x W`` to ``C x N H W``, in one transposition: `bmm` would copy channel by channel."""
+    return images.permute(0, 2, 3, 1).reshape(-1, images.shape[1]).t().contiguous()
 
 
 @lru_cache(maxsize=1024)
