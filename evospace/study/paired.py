@@ -38,10 +38,11 @@ def difference(values: Sequence[float]) -> Difference | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What a study of the space's size says of one method at one length of training."""
+    """What a study of the space's size says of one method at one length of training, or at all together."""
 
     method: str
-    length: int
+    length: int | None
+    """`None` for the mean over all lengths of the study, of each seed that has a value at every one of them."""
     growth: Difference | None
     """Accuracy in the largest space less that in the smallest, of the seeds that have both."""
     behind: Difference | None
@@ -50,39 +51,54 @@ class Effect:
     """The same in the largest space alone."""
 
 
+Tested = Mapping[int, Mapping[int, float]]
+"""Tested accuracies in per cent by seed and operations per block."""
+
+
 def effects(found: Iterable[Finished], order: Sequence[str]) -> list[Effect]:
-    """By length and method, methods as in `order`."""
-    tested = dict[tuple[int, str], dict[int, dict[int, float]]]()
+    """By length and method, methods as in `order`; where there are several lengths, all together come last."""
+    tested = dict[int, dict[str, dict[int, dict[int, float]]]]()
     for job in found:
         if job.result is not None:
-            seeds = tested.setdefault((job.length, job.variant), {})
+            seeds = tested.setdefault(job.length, {}).setdefault(job.variant, {})
             seeds.setdefault(job.seed, {})[job.operations] = 100 * job.result["top1"]
-    sizes = {size for seeds in tested.values() for by_size in seeds.values() for size in by_size}
-    small, large = min(sizes, default=0), max(sizes, default=0)
+    sizes = {size for methods in tested.values() for seeds in methods.values() for by in seeds.values() for size in by}
     places = {name: i for i, name in enumerate(order)}
-    rows = []
-    for (length, method), seeds in sorted(
-        tested.items(), key=lambda item: (item[0][0], places.get(item[0][1], len(places)), item[0][1])
-    ):
-        ours = tested.get((length, REFERENCE), {}) if method != REFERENCE else {}
-        rows.append(
-            Effect(
-                method=method,
-                length=length,
-                growth=_growth(seeds, small, large) if small < large else None,
-                behind=_behind(ours, seeds, sizes),
-                behind_in_largest=_behind(ours, seeds, {large}) if small < large else None,
-            )
-        )
-    return rows
+
+    def of_lengths(length: int | None, together: Sequence[Mapping[str, Tested]]) -> list[Effect]:
+        methods = {name for methods in together for name in methods}
+        return [
+            _effect(name, length, [(methods.get(REFERENCE, {}), methods.get(name, {})) for methods in together], sizes)
+            for name in sorted(methods, key=lambda name: (places.get(name, len(places)), name))
+        ]
+
+    rows = [effect for length in sorted(tested) for effect in of_lengths(length, [tested[length]])]
+    return rows + (of_lengths(None, list(tested.values())) if len(tested) > 1 else [])
 
 
-def _growth(seeds: Mapping[int, Mapping[int, float]], small: int, large: int) -> Difference | None:
-    return difference([by[large] - by[small] for _, by in sorted(seeds.items()) if small in by and large in by])
+def _effect(method: str, length: int | None, pairs: Sequence[tuple[Tested, Tested]], sizes: Set[int]) -> Effect:
+    """Of nse's and the method's accuracies, a pair for each length."""
+    small, large = min(sizes), max(sizes)
+    pairs = [({} if method == REFERENCE else ours, theirs) for ours, theirs in pairs]
+    return Effect(
+        method=method,
+        length=length,
+        growth=_mean([_growth(theirs, small, large) for _, theirs in pairs]) if small < large else None,
+        behind=_mean([_behind(ours, theirs, sizes) for ours, theirs in pairs]),
+        behind_in_largest=_mean([_behind(*pair, {large}) for pair in pairs]) if small < large else None,
+    )
 
 
-def _behind(
-    ours: Mapping[int, Mapping[int, float]], theirs: Mapping[int, Mapping[int, float]], sizes: Set[int]
-) -> Difference | None:
-    shared = {s: ours[s].keys() & theirs[s].keys() & sizes for s in sorted(ours.keys() & theirs.keys())}
-    return difference([statistics.fmean(ours[s][n] - theirs[s][n] for n in both) for s, both in shared.items() if both])
+def _mean(by_length: Sequence[Mapping[int, float]]) -> Difference | None:
+    """Over the lengths, of the seeds that all of them have."""
+    seeds = sorted(set.intersection(*(set(values) for values in by_length)))
+    return difference([statistics.fmean(values[seed] for values in by_length) for seed in seeds])
+
+
+def _growth(seeds: Tested, small: int, large: int) -> dict[int, float]:
+    return {seed: by[large] - by[small] for seed, by in seeds.items() if small in by and large in by}
+
+
+def _behind(ours: Tested, theirs: Tested, sizes: Set[int]) -> dict[int, float]:
+    shared = {s: ours[s].keys() & theirs[s].keys() & sizes for s in ours.keys() & theirs.keys()}
+    return {s: statistics.fmean(ours[s][n] - theirs[s][n] for n in both) for s, both in shared.items() if both}

@@ -135,7 +135,8 @@ LEGEND = (
 )
 LEGEND_OF_EFFECTS = (
     "growth: top-1 in the largest space less that in the smallest, in points, paired by seed, with its 95 % interval;"
-    " nse ahead: nse's top-1 less the method's, mean over sizes, paired by seed; in largest: in that space alone"
+    " nse ahead: nse's top-1 less the method's, mean over sizes, paired by seed; in largest: in that space alone;"
+    " x all: the mean over the lengths, of the seeds that have every one"
 )
 LEGEND_OF_DIFFERENCES = "diff: mean difference to base in points, paired by seed, with its 95 % interval"
 
@@ -183,14 +184,14 @@ def texts_of(rows: Sequence[Summary]) -> Texts:
 
 
 def texts_of_effects(found: Sequence[Effect]) -> Texts:
-    """A row for each method and length."""
+    """A row for each method and length, and for all lengths together."""
     texts = []
     for effect in found:
         numbers = []
         for d in (effect.growth, effect.behind, effect.behind_in_largest):
             numbers += [_number(d.mean if d else None, "+.2f"), _number(d.half_width if d else None, ".2f")]
             numbers.append(str(len(d.values)) if d else "")
-        texts.append([effect.method, str(effect.length), *numbers])
+        texts.append([effect.method, "all" if effect.length is None else str(effect.length), *numbers])
     return ["method", "x", "growth", "+-", "n", "nse ahead", "+-", "n", "in largest", "+-", "n"], texts
 
 

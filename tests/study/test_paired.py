@@ -47,4 +47,25 @@ def test_a_study_of_one_size_has_no_growth_and_lengths_stand_apart() -> None:
     assert [(row.method, row.length, row.growth, row.behind, row.behind_in_largest) for row in rows] == [
         ("nse", 1, None, None, None),
         ("spos", 2, None, None, None),
+        ("nse", None, None, None, None),
+        ("spos", None, None, None, None),
     ]
+
+
+def test_all_lengths_together_are_the_mean_of_those_seeds_that_have_every_one() -> None:
+    longer = [
+        *(finished("nse", s, a, 5, length=4) for s, a in enumerate((0.95, 0.96))),
+        *(finished("nse", s, a, 27, length=4) for s, a in enumerate((0.96, 0.99))),
+        finished("spos", 0, 0.95, 27, length=4),
+    ]
+    *_, nse, spos = effects([*JOBS, *longer], ["nse", "spos"])
+    assert (nse.length, nse.method, spos.length, spos.method) == (None, "nse", None, "spos")
+    assert nse.growth is not None
+    assert nse.growth.values == pytest.approx((2.0, 2.0))  # (3 + 1) / 2 and (1 + 3) / 2; seed 2 has length 1 alone
+    assert spos.growth is None  # at length 4 it has no smallest space
+    assert spos.behind_in_largest is not None
+    assert spos.behind_in_largest.values == pytest.approx((2.0,))  # (93 - 90 + 96 - 95) / 2
+
+
+def test_nothing_finished_has_no_effects() -> None:
+    assert effects([finished("nse", 0, None, 5)], ["nse"]) == []
