@@ -76,6 +76,9 @@ class SearchConfig:
     """Training batches on which BatchNorm is re-estimated before an architecture is scored (authors: 50)."""
     weights: Literal["fresh", "inherit"] = "inherit"
     """Weights of operations that stay: carried over to the next round, or drawn anew each round (the paper)."""
+    initial_weights: Literal["aligned", "independent"] = "aligned"
+    """How a supernet begins: operations of one kind alike and blocks close to the identity, so that they disturb one
+    another less, and new operations like the nearest of the round before; or every weight by itself (the paper)."""
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """What a weight step trains: every operation with probability 1/2 among the architectures whose cost is near the
     budget, with probability 1/2 whatever it costs (the paper), or by fitness."""

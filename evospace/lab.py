@@ -216,7 +216,8 @@ class SupernetLab:
     def _supernet(self, round: int, space: SearchSpace, inherit: bool) -> SuperNet:
         supernet = self.bench.supernet(round, space)
         if inherit and round > 1:
-            inherit_weights(supernet, load_checkpoint(self.run.checkpoint(round - 1))[0])
+            previous, _ = load_checkpoint(self.run.checkpoint(round - 1))
+            inherit_weights(supernet, previous, aligned=self.bench.aligned)
         return supernet
 
     def _trainer(

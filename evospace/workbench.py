@@ -40,6 +40,11 @@ class Workbench:
     device: str
 
     @property
+    def aligned(self) -> bool:
+        """Whether operations of one kind begin alike."""
+        return self.config.initial_weights == "aligned"
+
+    @property
     def batch_size(self) -> int:
         """Never above the number of training images."""
         return min(self.config.batch_size, len(self.splits.train))
@@ -60,7 +65,7 @@ class Workbench:
     def supernet(self, round: int, space: SearchSpace) -> SuperNet:
         """An untrained supernet over `space`."""
         make = partial(SuperNet, self.skeleton, space, self.problem.classes)
-        return initialised_supernet(make, self.config.seed, round, self.device)
+        return initialised_supernet(make, self.config.seed, round, self.device, aligned=self.aligned)
 
     def rule(self, name: RuleName, locked: frozenset[tuple[int, str]] = frozenset()) -> Rule:
         """What a step of training does, by name."""

@@ -19,7 +19,12 @@ seldom comes to exactly the same."""
 REFERENCE = "nse"
 """Whose estimated seconds are given to every strategy with `--equal seconds`."""
 BASE = "base"
-PUBLISHED: Mapping[str, Any] = {"weights": "fresh", "train_gates": "uniform", "fitness_pairs": "unconditional"}
+PUBLISHED: Mapping[str, Any] = {
+    "weights": "fresh",
+    "initial_weights": "independent",
+    "train_gates": "uniform",
+    "fitness_pairs": "unconditional",
+}
 """The paper's settings where our defaults are others. Departures that are no settings (clipped gradients, the refill
 rule, ...: docs/method.md) stay."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
@@ -30,6 +35,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-lock-no-rehearse": {"lock": False, "rehearse": False},
     "no-pruning": {"prune_threshold": -1000.0},  # the lowest that is allowed; no fitness falls so far
     "fresh": {"weights": "fresh"},
+    "independent": {"initial_weights": "independent"},
     "best-only": {"inherit_from": "best"},
     "evolution": {"sampling": "evolution"},
     "k3": {"candidates": 3},
@@ -134,6 +140,7 @@ def _job(
             "batch_size": settings.batch_size,
             "lr": settings.lr,
             "calibration_batches": settings.calibration_batches,
+            "initial_weights": settings.initial_weights,
             "device": settings.device,
             **own,
             **changes,

@@ -65,6 +65,8 @@ class StudySettings:
     """K, as for a search, where a strategy reads it."""
     weights: Literal["fresh", "inherit"] = "inherit"
     """As for a search, where a strategy reads it."""
+    initial_weights: Literal["aligned", "independent"] = "aligned"
+    """As for a search, of every strategy."""
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """As for a search, where a strategy reads it."""
     fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"

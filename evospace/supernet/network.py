@@ -142,10 +142,11 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
             else:
                 draw = torch.randn(parameter.shape, generator=generator)
-                parameter.copy_(draw * _deviation(parameter))
+                parameter.copy_(draw * deviation(parameter))
 
 
-def _deviation(parameter: Tensor) -> float:
+def deviation(parameter: Tensor) -> float:
+    """Standard deviation that a weight of at least 2 dimensions is drawn with: see `initialise`."""
     if parameter.ndim == 2:
         return 0.01
     fan_out = parameter.shape[0] * parameter[0, 0].numel()

@@ -42,8 +42,8 @@ LR = 0.3
 
 
 def exact_state(space: SearchSpace = SPACE) -> TrainState:
-    """Float64, alphas spread out, a head that does not begin at almost nothing."""
-    supernet = initialised_supernet(lambda: SuperNet(SKELETON, space, 3), 0, 1, "cpu").double()
+    """Float64, alphas spread out, operations that differ and a head that does not begin at almost nothing."""
+    supernet = initialised_supernet(lambda: SuperNet(SKELETON, space, 3), 0, 1, "cpu", aligned=False).double()
     fitness = Fitness(space).double()
     with torch.no_grad():
         fitness.alpha.copy_(torch.linspace(-1.0, 1.0, len(fitness.alpha)).sin())

@@ -22,7 +22,7 @@ from evospace.supernet.choice_block import Route
 from evospace.supernet.fitness import PruneRule, draw_pairs
 from evospace.supernet.supernet import SuperNet
 from evospace.training import supernet_trainer
-from evospace.training.initial_weights import inherit_weights, initialised_supernet
+from evospace.training.initial_weights import initialised_supernet
 from evospace.training.optimisers import MOMENTUM, WEIGHT_DECAY
 from evospace.training.rules.nse import NseRule, fitness_step
 from evospace.training.rules.path_dropout import PathDropoutRule
@@ -189,14 +189,6 @@ def test_an_accuracy_that_falls_is_no_collapse_where_paths_are_dropped_more_and_
     assert replace(trainer(), rule=PathDropoutRule(steps=8)).run().position.epoch == 2
     with pytest.raises(CollapseError):
         replace(trainer(), rule=UniformRule()).run()
-
-
-def test_weights_that_fit_are_inherited() -> None:
-    first = trained().supernet
-    second = initialised_supernet(lambda: SuperNet(SKELETON, SPACE, 3), 0, 2, "cpu")
-    assert inherit_weights(second, first.state_dict() | {"blocks.9.ops.gone.weight": torch.ones(1)}) > 0
-    for key, value in first.state_dict().items():
-        assert torch.equal(second.state_dict()[key], value)
 
 
 class FailsOnce:
