@@ -89,7 +89,7 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
     given, rest = take("--config", args)
     path = Path(given) if given else None
     path = path or stored_config(rest)
-    default = load_config(path) if path else SearchConfig()
+    default = load_config(path, begun=not given) if path else SearchConfig()
     config = tyro.cli(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
     config.check_required()
     return config

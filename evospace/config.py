@@ -170,6 +170,9 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 
-def load_config(path: Path) -> SearchConfig:
-    """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types."""
-    return load_settings(SearchConfig, path, f"--config {path}")
+def load_config(path: Path, *, begun: bool = False) -> SearchConfig:
+    """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types.
+
+    `begun`: those of a run that is there already.
+    """
+    return load_settings(SearchConfig, path, f"--config {path}", begun=begun)

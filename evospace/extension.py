@@ -11,7 +11,7 @@ from evospace.experiment import TABLE, Experiment, prepare, search
 from evospace.result import SearchResult
 from evospace.runs.files import flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory, read_config
-from evospace.settings_file import settings_from
+from evospace.settings_file import completed, settings_from
 from evospace.strategies.contract import SearchState
 from evospace.strategies.nse import extended
 from evospace.strategies.queues import shuffled
@@ -22,7 +22,7 @@ SAME = ("strategy", "data", "budget", "seed", "skeleton", "branches", "image_siz
 
 def extension_defaults(run: Path) -> SearchConfig:
     """The settings that an extension of `run` begins from: the run's, less its pool, operations and end."""
-    old = settings_from(SearchConfig, read_config(run), f"{run / 'config.yaml'}")
+    old = settings_from(SearchConfig, completed(SearchConfig, read_config(run)), f"{run / 'config.yaml'}")
     return replace(old, pool="", ops="", out="", resume=False, max_rounds=0)
 
 
@@ -40,7 +40,7 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
         DataError: the data are not those of `run`, or `run` is damaged.
     """
     old = RunDirectory(run)
-    before = settings_from(SearchConfig, read_config(run), f"{run / 'config.yaml'}")
+    before = settings_from(SearchConfig, completed(SearchConfig, read_config(run)), f"{run / 'config.yaml'}")
     if not config.out or not (config.pool or config.ops):
         raise UsageError("an extension needs --out for the new run, and --pool or --ops with the operations to add")
     pairs = [(key, getattr(before, key), getattr(config, key)) for key in SAME]

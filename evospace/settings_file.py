@@ -1,6 +1,6 @@
 """Settings read from YAML and checked, for any flat dataclass of plain values. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -12,6 +12,8 @@ T = TypeVar("T")
 LARGEST = 2**63 - 1
 Ranges = Sequence[tuple[str, float, float]]
 """Name of a setting, and the smallest and largest value it may have."""
+EARLIER: Mapping[str, Any] = {"initial_weights": "independent"}
+"""What a run or study was begun with where its settings are silent: settings that came later with a new default."""
 
 
 def flag(name: str) -> str:
@@ -39,8 +41,11 @@ def check_out(out: str) -> None:
         raise UsageError(f"--out {out}: the name has to be UTF-8; choose another")
 
 
-def load_settings(cls: type[T], path: Path, where: str) -> T:
-    """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types."""
+def load_settings(cls: type[T], path: Path, where: str, *, begun: bool = False) -> T:
+    """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types.
+
+    `begun`: those of a run or study that is there already, perhaps of an earlier version.
+    """
     try:
         data = read_yaml(path)
     except (OSError, ValueError) as error:
@@ -48,7 +53,7 @@ def load_settings(cls: type[T], path: Path, where: str) -> T:
         raise UsageError(text) from error
     if not isinstance(data, dict):
         raise UsageError(f"{where}: write a mapping of settings, e.g. data: digits")
-    return settings_from(cls, data, where)
+    return settings_from(cls, completed(cls, data) if begun else data, where)
 
 
 def settings_from(cls: type[T], data: dict[Any, Any], where: str) -> T:
@@ -62,11 +67,17 @@ def settings_from(cls: type[T], data: dict[Any, Any], where: str) -> T:
     return cls(**values)
 
 
+def completed(cls: type[Any], data: dict[Any, Any]) -> dict[Any, Any]:
+    """The stored settings of a run or study with what an earlier version did without asking."""
+    return {name: value for name, value in EARLIER.items() if name in get_type_hints(cls)} | data
+
+
 def changed_settings(cls: type[Any], old: dict[str, Any], new: dict[str, Any], but: frozenset[str]) -> list[str]:
     """Lines `key: old -> new` for the settings that differ, those of `but` left out.
 
-    A setting that `old` lacks (it came later) had its default.
+    A setting that `old` lacks (it came later) had its default, or what `EARLIER` says.
     """
+    old = completed(cls, old)
     stored = {f.name: old.get(f.name, f.default) for f in fields(cls) if f.name not in but}
     return [f"{key}: {was!r} -> {new[key]!r}" for key, was in stored.items() if was != new[key]]
 

@@ -45,7 +45,7 @@ class StudyDirectory:
     def settings(self) -> StudySettings | None:
         """What the study was begun with, and was given since; `None` where there is none yet."""
         stored = self.path / "study.yaml"
-        return load_settings(StudySettings, stored, str(stored)) if stored.exists() else None
+        return load_settings(StudySettings, stored, str(stored), begun=True) if stored.exists() else None
 
     def require(self) -> StudySettings:
         """As `settings`; raises `UsageError` where the folder holds no study."""

@@ -48,6 +48,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 """The ablations of NSE: what each changes."""
 COMPARED: Mapping[str, Mapping[str, Any]] = {
     **{name: {"strategy": name} for name in STRATEGIES},
+    "nse-single": VARIANTS["single-branch"],
     "nse-published": PUBLISHED,
 }
 """What a study of the space's size compares."""

@@ -28,7 +28,8 @@ class StudySettings:
     out: str = ""
     """Folder of the study; one that exists is gone on with."""
     strategies: str = "all"
-    """Strategies, with commas between, or all; nse-published is nse with the paper's settings (space-size)."""
+    """Strategies, with commas between, or all; nse-single is nse with at most one operation a block, nse-published nse
+    with the paper's settings (space-size)."""
     variants: str = "all"
     """Variants of nse, with commas between, or all; base is always among them (ablation)."""
     operations: str = "5,9,14,27"

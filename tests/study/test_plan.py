@@ -62,7 +62,7 @@ def test_one_seed_of_everything_comes_first_and_the_short_trainings_before_the_l
 
 def test_a_strategy_is_given_only_what_it_reads() -> None:
     jobs = plan_jobs(settings(strategies="all", operations="5", seeds=1, candidates=3, train_gates="fitness"))
-    assert {job.variant for job in jobs} == {*STRATEGIES, "nse-published"}
+    assert {job.variant for job in jobs} == {*STRATEGIES, "nse-single", "nse-published"}
     by_name = {job.variant: job.config for job in jobs}
     assert (by_name["nse"].candidates, by_name["nse"].train_gates) == (3, "fitness")
     assert (by_name["spos"].candidates, by_name["spos"].train_gates) == (5, "in-budget")
@@ -94,7 +94,14 @@ def test_the_published_settings_stand_beside_ours() -> None:
     ours, published = (job.config for job in jobs)
     assert (ours.strategy, published.strategy) == ("nse", "nse")
     assert (published.train_gates, published.fitness_pairs, published.weights) == ("uniform", "unconditional", "fresh")
+    assert (ours.initial_weights, published.initial_weights) == ("aligned", "independent")
     assert [job.key for job in jobs] == ["nse-n27-x1-s0", "nse-published-n27-x1-s0"]
+
+
+def test_every_strategy_begins_as_the_study_says() -> None:
+    for how in ("aligned", "independent"):
+        jobs = plan_jobs(settings(strategies="all", operations="27", seeds=1, epochs=28, initial_weights=how))
+        assert {job.config.initial_weights for job in jobs if job.variant != "nse-published"} == {how}
 
 
 def test_the_subsets_of_a_seed_lie_inside_each_other() -> None:
