@@ -282,6 +282,7 @@ def test_the_flags_are_those_that_users_know() -> None:
         *("branches", "image-size", "data-dir", "activation", "se", "batch-size", "lr", "calibration-batches"),
         *(
             "weights",
+            "initial-weights",
             "train-gates",
             "gates-window",
             "fitness-pairs",
