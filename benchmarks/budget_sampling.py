@@ -15,7 +15,7 @@ from evospace.cost.network_cost import cost_tables
 from evospace.cost.table import CostTable
 from evospace.ops.pools import POOLS
 from evospace.sampling.budget import WindowSampler
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
@@ -36,7 +36,7 @@ def setting(seed: int, operations: int) -> tuple[SearchSpace, CostTable]:
 
 def measure(space: SearchSpace, table: CostTable, seed: int) -> dict[str, float]:
     start = time.perf_counter()
-    sampler = WindowSampler(space, table, WINDOW, uniform_probabilities(space))
+    sampler = WindowSampler(space, table, WINDOW, initial_probabilities(space))
     drawn = sampler.draw_distinct(DISTINCT, numpy_generator(seed, "benchmark-draws"))
     seconds = time.perf_counter() - start
     return {

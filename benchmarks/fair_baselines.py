@@ -33,7 +33,7 @@ from evospace.retraining.fitting import fitting_width
 from evospace.runs.network_file import save_description
 from evospace.runs.run_directory import read_config
 from evospace.sampling.budget import WindowSampler
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.settings_file import settings_from
 from evospace.space.architecture import Architecture
@@ -100,7 +100,7 @@ def baselines(
     space = SearchSpace.over(best.skeleton.blocks(), names, branches_of(config))
     window = parse_budget(budget)[0]
     table = cost_tables(best.skeleton, space, best.classes)[window.metric]
-    sampler = WindowSampler(space, table, window, uniform_probabilities(space))
+    sampler = WindowSampler(space, table, window, initial_probabilities(space))
     drawn = sampler.draw_distinct(count, numpy_generator(config.seed, "baselines"))
     return made | {f"random-{i}": (replace(best, architecture=a), "") for i, a in enumerate(drawn)}
 

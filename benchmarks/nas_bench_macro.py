@@ -21,7 +21,7 @@ from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.estimation.evaluation import Evaluation
 from evospace.sampling.budget import WindowSampler
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -86,7 +86,7 @@ class TableLab:
         """Uniform gates over the round's space."""
         self.spaces.append(space)
         fitness = {(b, n): 0.0 for b, names in enumerate(space.candidates) for n in names}
-        return TableRound(space, self.accuracy, uniform_probabilities(space), fitness)
+        return TableRound(space, self.accuracy, initial_probabilities(space), fitness)
 
 
 def of_key(text: str) -> Architecture:
@@ -115,7 +115,7 @@ def evolved(problem: Problem, accuracy: Mapping[str, float], seed: int) -> list[
 
 def random_draws(problem: Problem, accuracy: Mapping[str, float], seed: int) -> list[Evaluation]:
     """As many distinct architectures of the full space inside the window."""
-    sampler = WindowSampler(FULL, problem.table, problem.budget, uniform_probabilities(FULL))
+    sampler = WindowSampler(FULL, problem.table, problem.budget, initial_probabilities(FULL))
     drawn = sampler.draw_distinct(EVALUATIONS, numpy_generator(seed, "random"))
     return [problem.evaluation(a, accuracy[key(a)], 1) for a in drawn]
 

@@ -26,7 +26,7 @@ from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
 from evospace.ops.pools import POOLS, pool_names
 from evospace.ops.spec import OpSpec
-from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.gates import draw, initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -110,7 +110,7 @@ def one_process(pool: int) -> dict[str, float]:
     images = torch.randn(BATCH, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
     seconds = []
     for i in range(6):
-        route = route_of(draw(active, uniform_probabilities(active), numpy_generator(0, "bench-step", i)))
+        route = route_of(draw(active, initial_probabilities(active), numpy_generator(0, "bench-step", i)))
         start = time.perf_counter()
         step(partial(supernet, route=route), optimiser, (images, torch.arange(BATCH) % CLASSES))
         seconds.append(time.perf_counter() - start)

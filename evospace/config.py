@@ -79,9 +79,12 @@ class SearchConfig:
     initial_weights: Literal["aligned", "independent"] = "aligned"
     """How a supernet begins: operations of one kind alike and blocks close to the identity, so that they disturb one
     another less, and new operations like the nearest of the round before; or every weight by itself (the paper)."""
+    initial_gates: Literal["sparse", "uniform"] = "sparse"
+    """What is likely before anything is learned: few operations in a block, or every architecture alike (the
+    papers)."""
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
-    """What a weight step trains: every operation with probability 1/2 among the architectures whose cost is near the
-    budget, with probability 1/2 whatever it costs (the paper), or by fitness."""
+    """What a weight step trains: what the initial gates draw among the architectures whose cost is near the budget,
+    what they draw whatever it costs (the paper), or what the fitness draws."""
     gates_window: str = "0.5..1.5"
     """How near, for what is drawn in-budget: multiples of the middle of the budget."""
     fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"

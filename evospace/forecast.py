@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from evospace.cost.budget import Budget
 from evospace.report.figures import draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport
 from evospace.sampling.budget import WindowSampler, keeps, log_count
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RuleName
@@ -37,7 +38,8 @@ DRAWN = 1000
 
 def report_space(problem: Problem, seed: int) -> SpaceReport:
     """Size, costs and the budget's part of a space."""
-    space, gates = problem.full, uniform_probabilities(problem.full)
+    space = replace(problem.full, gates="uniform")
+    gates = initial_probabilities(space)
     rng = numpy_generator(seed, "forecast")
     low, high = problem.table.bounds(space)
     everything = Budget(metric=problem.table.metric, low=low, high=high)
@@ -117,7 +119,7 @@ def _timed_steps(
 def _timed_score(bench: Workbench, supernet: SuperNet, space: SearchSpace) -> float:
     """Of architectures inside the budget; the pruned ones of the timed steps are drawn no more."""
     left = space.with_candidates(supernet.names())
-    sampler = WindowSampler(left, bench.problem.table, bench.problem.budget, uniform_probabilities(left), bins=BINS)
+    sampler = WindowSampler(left, bench.problem.table, bench.problem.budget, initial_probabilities(left), bins=BINS)
     architectures = sampler.draw(SCORED + 1, numpy_generator(bench.config.seed, "forecast-score"))
     estimator = bench.estimator(supernet, 0)
     estimator.score(architectures[0])

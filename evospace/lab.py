@@ -22,7 +22,7 @@ from evospace.report.progress import Progress
 from evospace.runs.checkpoints import KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.score_book import ScoreBook
 from evospace.seeding import derive
 from evospace.space.architecture import Architecture
@@ -134,7 +134,7 @@ class SupernetLab:
         self.last = LabRound(
             space=state.space,
             probabilities=probabilities,
-            fitness=_alphas(state),
+            fitness=state.fitness.learned(),
             pruned=state.pruned,
             estimator=estimator,
             scores=self._book(round, estimator).ask,
@@ -148,7 +148,7 @@ class SupernetLab:
         self.progress.start_round(round)
         where = f"round {round}, an architecture by itself"
         estimator = self.bench.alone(self.kept, lambda: self.check_signals(where))
-        probabilities = uniform_probabilities(space)
+        probabilities = initial_probabilities(space)
         active = [(b, name) for b, names in enumerate(space.candidates) for name in names]
         self.last = LabRound(
             space=space,
@@ -265,8 +265,3 @@ class SupernetLab:
             meta = {"round": round, "accuracy": e.accuracy}
             torch.manual_seed(derive(self.config.seed, "member", round, i))  # operations that draw for themselves
             save_checkpoint(self.run.member(round, i), estimator.weights(e.architecture), meta)
-
-
-def _alphas(state: TrainState) -> dict[tuple[int, str], float]:
-    alpha = state.fitness.alpha.detach().cpu()
-    return {pair: float(alpha[i]) for pair, i in state.fitness.index.items()}

@@ -29,7 +29,7 @@ def make_problem(
     Raises `DataError` where the latency table is for other networks or lacks an operation.
     """
     names = pool_names(config.pool, kinds, se=config.se)
-    full = SearchSpace.over(skeleton.blocks(), names, branches_of(config))
+    full = SearchSpace.over(skeleton.blocks(), names, branches_of(config), config.initial_gates)
     tables = cost_tables(skeleton, full, classes)
     if latency:
         latency.require(skeleton, classes)

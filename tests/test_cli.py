@@ -283,6 +283,7 @@ def test_the_flags_are_those_that_users_know() -> None:
         *(
             "weights",
             "initial-weights",
+            "initial-gates",
             "train-gates",
             "gates-window",
             "fitness-pairs",

@@ -22,7 +22,8 @@ def test_what_an_earlier_version_did_without_asking_goes_on(tmp_path: Path) -> N
 
 def test_a_study_that_an_earlier_version_began_goes_on_as_it_began(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("kind: ablation\n")
-    assert StudyDirectory(tmp_path).require().initial_weights == "independent"
+    begun = StudyDirectory(tmp_path).require()
+    assert (begun.initial_weights, begun.initial_gates) == ("independent", "uniform")
 
 
 def test_a_choice_that_came_later_counts_as_changed() -> None:

@@ -3,6 +3,7 @@
 No torch here.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import compress
 
@@ -16,12 +17,35 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def uniform_probabilities(space: SearchSpace) -> list[Floats]:
-    """Per block ``[K]``: 0.5 in a multi-branch space; in a single-branch one equal parts, the skip's too."""
-    sizes = [(len(names), needed) for names, needed in zip(space.candidates, space.required, strict=True)]
-    if space.branches == "multi":
-        return [np.full(k, 0.5) for k, _ in sizes]
-    return [np.full(k, 1.0 / (k + (not needed))) for k, needed in sizes]
+SPARSE = 0.5
+"""Operations that sparse gates give a block of a multi-branch space, about, before anything is known of a budget.
+
+There are far more architectures of many thin operations than of few wide ones at the same cost, so that uniform gates
+inside a budget draw hardly anything else. Chosen on held-out images (docs/results.md)."""
+
+
+def log_odds(space: SearchSpace) -> list[float]:
+    """Per block the log of each candidate's odds against being left out (of one-of-K: against the skip) at the start.
+
+    0 for uniform gates; for sparse ones the odds of a block's K candidates sum to `SPARSE`.
+    """
+    if space.gates == "uniform":
+        return [0.0] * len(space.candidates)
+    return [math.log(SPARSE / max(len(names), 1)) for names in space.candidates]
+
+
+def initial_probabilities(space: SearchSpace) -> list[Floats]:
+    """Per block ``[K]``, equal for all candidates of a block: what gates begin with.
+
+    Uniform gates make all architectures alike: 1/2 in a multi-branch space, in a single-branch one equal parts, the
+    skip's too.
+    """
+    result = []
+    for names, needed, start in zip(space.candidates, space.required, log_odds(space), strict=True):
+        odds = math.exp(start)
+        rest = 1.0 if space.branches == "multi" else (len(names) - 1) * odds + (not needed)
+        result.append(np.full(len(names), odds / (odds + rest)))
+    return result
 
 
 def to_architectures(space: SearchSpace, chosen: Sequence[Bools]) -> list[Architecture]:

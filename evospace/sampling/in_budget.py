@@ -8,7 +8,7 @@ from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.sampling import values
 from evospace.sampling.budget import WindowSampler
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 
@@ -31,12 +31,12 @@ class InBudgetGates:
         self._sampler: WindowSampler | None = None
 
     def draw(self, space: SearchSpace, rng: np.random.Generator) -> Architecture:
-        """One architecture of `space` by uniform gates; raises `BudgetError` where none has a cost inside the window.
+        """One architecture of `space` by the initial gates; raises `BudgetError` where none costs what the window says.
 
         The dynamic programme is kept until the space changes.
         """
         if self._sampler is None or self._sampler.space != space:
-            self._sampler = self._over(space, uniform_probabilities(space))
+            self._sampler = self._over(space, initial_probabilities(space))
         return self._sampler.draw(BATCH, rng)[0]
 
     def draw_two(

@@ -9,6 +9,7 @@ from evospace.ops.spec import BlockShape
 from evospace.space.architecture import Architecture
 
 Branches = Literal["multi", "single"]
+Gates = Literal["uniform", "sparse"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class SearchSpace:
     """Operation names per block; a name occurs once in a block."""
     required: tuple[bool, ...]
     branches: Branches = "multi"
+    gates: Gates = "uniform"
+    """How likely a block's choices are before anything is learned: each alike, or few operations rather than many
+    (`sampling.gates.log_odds`)."""
 
     def __post_init__(self) -> None:
         assert len(self.candidates) == len(self.required)
@@ -31,10 +35,16 @@ class SearchSpace:
         assert all(names for names, needed in zip(self.candidates, self.required, strict=True) if needed)
 
     @classmethod
-    def over(cls, shapes: Sequence[BlockShape], names: Iterable[str], branches: Branches = "multi") -> "SearchSpace":
+    def over(
+        cls,
+        shapes: Sequence[BlockShape],
+        names: Iterable[str],
+        branches: Branches = "multi",
+        gates: Gates = "uniform",
+    ) -> "SearchSpace":
         """The full space: every operation of `names` in every block of a skeleton."""
         pool = tuple(names)
-        return cls((pool,) * len(shapes), tuple(not s.keeps_shape for s in shapes), branches)
+        return cls((pool,) * len(shapes), tuple(not s.keeps_shape for s in shapes), branches, gates)
 
     def with_candidates(self, candidates: Iterable[Iterable[str]]) -> "SearchSpace":
         """The same blocks with other candidates."""

@@ -6,7 +6,7 @@ Source of the first: Li & Talwalkar, Random search and reproducibility for NAS, 
 from collections.abc import Iterator
 
 from evospace.sampling.budget import WindowSampler
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
 from evospace.strategies.one_shot import sampled
@@ -27,7 +27,7 @@ def random_draw(problem: Problem, settings: SearchSettings, lab: Lab, state: Sea
     if state.round:
         return
     full = problem.full
-    sampler = WindowSampler(full, problem.table, problem.budget, uniform_probabilities(full))
+    sampler = WindowSampler(full, problem.table, problem.budget, initial_probabilities(full))
     drawn, _ = sampler.draw_within(1, numpy_generator(settings.seed, "sample", 1), problem.upper)
     scored = Scored(problem=problem, round=1, trained=lab.train_alone(1, full))
     scored.ask(drawn)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.gates import draw, initial_probabilities
 from evospace.sampling.reachable import is_reachable
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
@@ -112,7 +112,7 @@ def operation_angles(trained: TrainedRound, rng: np.random.Generator) -> dict[Pa
     that no draw uses counts as least.
     """
     turned, space = trained.turned(), trained.space
-    uniform = uniform_probabilities(space)
+    uniform = initial_probabilities(space)
     sums, counts = dict.fromkeys(_pairs(space), 0.0), dict.fromkeys(_pairs(space), 0)
     for _ in range(DRAWS):
         pairs = [(b, name) for b, names in enumerate(draw(space, uniform, rng).blocks) for name in names]

@@ -12,7 +12,7 @@ import numpy as np
 from evospace.errors import BudgetError
 from evospace.estimation.evaluation import Evaluation
 from evospace.sampling.budget import WindowSampler
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
@@ -76,7 +76,7 @@ class FreshDraws:
         space = trained.space
         self.problem, self.space, self.rng = problem, space, rng
         self.seen: set[Architecture] = set(seen)
-        self._sampler = WindowSampler(space, problem.table, problem.budget, uniform_probabilities(space))
+        self._sampler = WindowSampler(space, problem.table, problem.budget, initial_probabilities(space))
 
     def distinct(self, n: int) -> list[Architecture]:
         """Up to `n` uniform draws that are new; raises `BudgetError` where nothing at all keeps the further limits."""

@@ -22,6 +22,7 @@ BASE = "base"
 PUBLISHED: Mapping[str, Any] = {
     "weights": "fresh",
     "initial_weights": "independent",
+    "initial_gates": "uniform",
     "train_gates": "uniform",
     "fitness_pairs": "unconditional",
 }
@@ -36,6 +37,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-pruning": {"prune_threshold": -1000.0},  # the lowest that is allowed; no fitness falls so far
     "fresh": {"weights": "fresh"},
     "independent": {"initial_weights": "independent"},
+    "uniform": {"initial_gates": "uniform"},
     "best-only": {"inherit_from": "best"},
     "evolution": {"sampling": "evolution"},
     "k3": {"candidates": 3},
@@ -142,6 +144,7 @@ def _job(
             "lr": settings.lr,
             "calibration_batches": settings.calibration_batches,
             "initial_weights": settings.initial_weights,
+            "initial_gates": settings.initial_gates,
             "device": settings.device,
             **own,
             **changes,

@@ -68,6 +68,8 @@ class StudySettings:
     """As for a search, where a strategy reads it."""
     initial_weights: Literal["aligned", "independent"] = "aligned"
     """As for a search, of every strategy."""
+    initial_gates: Literal["sparse", "uniform"] = "sparse"
+    """As for a search, of every strategy."""
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """As for a search, where a strategy reads it."""
     fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"

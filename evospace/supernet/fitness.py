@@ -4,7 +4,7 @@ Source: Ci et al., Evolving Search Space for NAS, ICCV 2021, multi-branch scheme
 ProxylessNAS' (Cai et al., 2019) lifted from operations to subsets. Equations in docs/method.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from evospace.cost.budget import PENALTY
 from evospace.cost.table import CostTable
-from evospace.sampling.gates import draw_excluding
+from evospace.sampling.gates import draw_excluding, log_odds
 from evospace.space.search_space import SearchSpace
 from evospace.supernet.choice_block import Route, Term
 
@@ -30,18 +30,30 @@ def probability(alpha: Tensor) -> Tensor:
 
 
 class Fitness(nn.Module):
-    """alpha of every (block, operation) that starts a round; operations pruned later keep their last value."""
+    """alpha of every (block, operation) that starts a round; operations pruned later keep their last value.
+
+    It begins with the log odds of the space's gates: 0 where they are uniform.
+    """
+
+    initial: Tensor
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         pairs = [(b, name) for b, names in enumerate(space.candidates) for name in names]
         self.index = {pair: i for i, pair in enumerate(pairs)}
-        self.alpha = nn.Parameter(torch.zeros(len(pairs)))
+        starts = [start for start, names in zip(log_odds(space), space.candidates, strict=True) for _ in names]
+        self.register_buffer("initial", torch.tensor(starts, dtype=torch.get_default_dtype()), persistent=False)
+        self.alpha = nn.Parameter(self.initial.clone())
 
     def values(self, space: SearchSpace) -> list[np.ndarray]:
         """Per block the alphas ``[K]`` of the candidates in `space`, in their order."""
         alpha = self.alpha.detach().cpu().double().numpy()
         return [alpha[[self.index[b, name] for name in names]] for b, names in enumerate(space.candidates)]
+
+    def learned(self) -> dict[tuple[int, str], float]:
+        """Fitness of each (block, operation): how far alpha has moved from where it began."""
+        moved = (self.alpha.detach() - self.initial).cpu().tolist()
+        return {pair: moved[i] for pair, i in self.index.items()}
 
     def probabilities(self, space: SearchSpace) -> list[np.ndarray]:
         """Per block the probabilities ``[K]``: Bernoulli in a multi-branch space, else one-of-K beside a skip."""
@@ -152,22 +164,20 @@ class PruneRule:
     """Which operations to drop, given their fitness."""
 
     threshold: float = -2.0
-    """An operation with alpha below it (p < 0.12) is weak."""
+    """An operation whose alpha has fallen further (with uniform gates: p < 0.12) is weak."""
     locked: frozenset[tuple[int, str]] = frozenset()
     """(block, operation) pairs inherited from the previous front: never dropped."""
 
-    def weak(self, space: SearchSpace, alphas: Sequence[np.ndarray]) -> list[tuple[int, str]]:
+    def weak(self, space: SearchSpace, fitness: Mapping[tuple[int, str], float]) -> list[tuple[int, str]]:
         """The pairs to drop, weakest first.
 
         A required block whose operations are all weak keeps its two fittest; ties keep the earlier one.
         """
         dropped = []
-        for b, (names, alpha) in enumerate(zip(space.candidates, alphas, strict=True)):
-            order = sorted(range(len(names)), key=lambda i: (-alpha[i], i))
-            keep = 2 if space.required[b] and names and alpha.max() < self.threshold else 0
+        for b, (names, needed) in enumerate(zip(space.candidates, space.required, strict=True)):
+            ranked = sorted(((fitness[b, name], (b, name)) for name in names), key=lambda item: -item[0])
+            keep = 2 if needed and names and ranked[0][0] < self.threshold else 0
             dropped += [
-                (float(alpha[i]), (b, names[i]))
-                for i in order[keep:]
-                if alpha[i] < self.threshold and (b, names[i]) not in self.locked
+                (value, pair) for value, pair in ranked[keep:] if value < self.threshold and pair not in self.locked
             ]
         return [pair for _, pair in sorted(dropped)]

@@ -12,7 +12,7 @@ from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.sampling import values
 from evospace.sampling.budget import WindowSampler, log_count
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import Branches
 from tests.sampling.spaces import Case, cases, chi_square_fits, enumerate_space, make_case, windows
@@ -90,7 +90,7 @@ def test_distinct_finds_all_of_a_small_window() -> None:
     case = make_case(COSTS, [False] * 3, "multi", seed=3)
     window = Budget(metric="macs", low=20, high=22)
     found = inside(case, window)
-    sampler = WindowSampler(*case[:2], window, uniform_probabilities(case[0]))
+    sampler = WindowSampler(*case[:2], window, initial_probabilities(case[0]))
     assert set(sampler.draw_distinct(100, np.random.default_rng(0))) == set(found)
     first = sampler.draw_distinct(4, np.random.default_rng(1))
     assert first == sampler.draw_distinct(4, np.random.default_rng(1))
@@ -119,19 +119,19 @@ def test_seventy_two_candidates_per_block(branches: Branches) -> None:
     costs = rng.integers(1, 400, size=(10, 72)).tolist()
     space, table, _ = make_case(costs, [b % 3 == 0 for b in range(10)], branches, seed=0)
     window = Budget(metric="macs", low=1500, high=1510)
-    sampler = WindowSampler(space, table, window, uniform_probabilities(space))
+    sampler = WindowSampler(space, table, window, initial_probabilities(space))
     drawn = sampler.draw_distinct(200, rng)
     assert len(drawn) == 200
     assert all(a in space and table.cost(a) in window for a in drawn)
     everything = Budget(metric="macs", low=0, high=10**9)
     assert log_count(space, table, everything) == pytest.approx(space.log10_size() * math.log(10))
-    mass = WindowSampler(space, table, everything, uniform_probabilities(space)).log_mass
+    mass = WindowSampler(space, table, everything, initial_probabilities(space)).log_mass
     assert mass == pytest.approx(0.0, abs=1e-9)
 
 
 def test_uniform_gates_draw_uniformly() -> None:
     space, table, _ = make_case(COSTS, [True] * 3, "multi", seed=0)
-    gates = uniform_probabilities(space)
+    gates = initial_probabilities(space)
     for low, width in itertools.product((20, 30), (0, 5)):
         window = Budget(metric="macs", low=low, high=low + width)
         mass = WindowSampler(space, table, window, gates).log_mass

@@ -1,13 +1,16 @@
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evospace.sampling.gates import draw, draw_excluding, uniform_probabilities
+from evospace.cost.budget import Budget
+from evospace.sampling.budget import WindowSampler
+from evospace.sampling.gates import SPARSE, draw, draw_excluding, initial_probabilities
 from evospace.space.search_space import Branches
 from tests.sampling.spaces import Case, cases, chi_square_fits, enumerate_space, make_case
 
@@ -35,9 +38,34 @@ def test_unconditional_frequencies(branches: Branches) -> None:
 def test_draws_belong_to_the_space(case: Case) -> None:
     space, _, gates = case
     assert draw(space, gates, np.random.default_rng(0)) in space
-    uniform = uniform_probabilities(space)
+    uniform = initial_probabilities(space)
     assert draw(space, uniform, np.random.default_rng(0)) in space
     assert len(set(np.round(list(enumerate_space(space, uniform).values()), 12))) == 1
+
+
+@pytest.mark.parametrize("branches", ["multi", "single"])
+def test_sparse_gates_have_odds_that_sum_to_a_constant(branches: Branches) -> None:
+    space, *_ = make_case([[1, 2], [3], [], [1, 2, 3, 4]], [True, False, False, False], branches, seed=0)
+    found = initial_probabilities(replace(space, gates="sparse"))
+    for p, names, needed in zip(found, space.candidates, space.required, strict=True):
+        left_out = 1 - p if branches == "multi" else 1 - p.sum()
+        if branches == "single" and needed:
+            assert p.tolist() == pytest.approx([1 / len(names)] * len(names))
+        elif names:
+            assert (p / left_out).sum() == pytest.approx(SPARSE)
+
+
+def test_sparse_gates_draw_few_wide_operations_inside_a_budget() -> None:
+    costs = [[1, 1, 1, 1, 1, 1, 4, 4, 4]] * 2
+    space, table, _ = make_case(costs, [False, False], "multi", seed=0)
+    few, many = (
+        WindowSampler(
+            s, table, Budget(metric="macs", low=table.fixed + 4, high=table.fixed + 4), initial_probabilities(s)
+        ).draw(300, np.random.default_rng(0))
+        for s in (replace(space, gates="sparse"), space)
+    )
+    assert np.mean([sum(map(len, a.blocks)) for a in many]) > 3.5
+    assert np.mean([sum(map(len, a.blocks)) for a in few]) < 2.0
 
 
 @given(st.data(), st.integers(1, 4))

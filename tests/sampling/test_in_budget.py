@@ -5,7 +5,7 @@ import pytest
 
 from evospace.cost.budget import Budget
 from evospace.errors import BudgetError
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.sampling.in_budget import InBudgetGates
 from evospace.space.search_space import Branches
 from tests.sampling.spaces import chi_square_fits, enumerate_space, make_case
@@ -18,7 +18,7 @@ def test_draws_are_uniform_gates_given_the_window(branches: Branches, monkeypatc
     monkeypatch.setattr("evospace.sampling.in_budget.GATE_BINS", 6)  # far fewer than costs: the exact check must bite
     space, table, _ = make_case(COSTS, [True, False, True], branches, seed=0)
     window = Budget(metric="macs", low=15, high=26)
-    weights = enumerate_space(space, uniform_probabilities(space))
+    weights = enumerate_space(space, initial_probabilities(space))
     inside = {a: p for a, p in weights.items() if table.cost(a) in window}
     gates, rng = InBudgetGates(table, window), np.random.default_rng(0)
     counts = Counter(gates.draw(space, rng) for _ in range(8_000))

@@ -10,7 +10,7 @@ from evospace.errors import BudgetError
 from evospace.sampling import most_probable as module
 from evospace.sampling import values
 from evospace.sampling.budget import WindowSampler
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.sampling.most_probable import most_probable
 from evospace.space.architecture import Architecture
 from tests.sampling.spaces import Case, enumerate_space, make_case, windows
@@ -122,7 +122,7 @@ def test_equal_products_are_decided_at_once_and_always_alike(monkeypatch: pytest
     costs = (1568 * rng.integers(1, 20_000, (22, 27))).tolist()
     space, table, _ = make_case(costs, [b % 4 == 0 for b in range(22)], "single", seed=0)
     window = Budget(metric="macs", low=295_000_000, high=300_000_000)
-    found = most_probable(space, table, window, uniform_probabilities(space))
+    found = most_probable(space, table, window, initial_probabilities(space))
     assert found in space
     assert table.cost(found) in window
-    assert found == most_probable(space, table, window, uniform_probabilities(space))
+    assert found == most_probable(space, table, window, initial_probabilities(space))

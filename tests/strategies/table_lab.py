@@ -7,7 +7,7 @@ import numpy as np
 
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.strategies.contract import Problem, RuleName
@@ -39,7 +39,7 @@ class TableLab:
     """What was trained, and everything that was asked for."""
 
     oracle: Oracle
-    probabilities: Callable[[SearchSpace], Sequence[np.ndarray]] = uniform_probabilities
+    probabilities: Callable[[SearchSpace], Sequence[np.ndarray]] = initial_probabilities
     fitness: Callable[[int, str], float] = lambda block, name: 0.0
     turns: Callable[[SearchSpace], Turned] = lambda space: {}
     trained: list[tuple[str, SearchSpace, bool]] = field(default_factory=list)

@@ -8,7 +8,7 @@ import pytest
 
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
-from evospace.sampling.gates import uniform_probabilities
+from evospace.sampling.gates import initial_probabilities
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
@@ -67,7 +67,7 @@ class TableLab:
         fitness = {(b, n): 0.0 for b, names in enumerate(space.candidates) for n in names}
         weak = [pair for pair in list(fitness)[:1] if self.prunes and pair not in locked]
         left = space.without(weak)
-        return TableRound(left, uniform_probabilities(left), fitness, [(*pair, 0) for pair in weak])
+        return TableRound(left, initial_probabilities(left), fitness, [(*pair, 0) for pair in weak])
 
     def train_alone(self, round: int, space: SearchSpace) -> TableRound:
         raise NotImplementedError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.gates import draw, initial_probabilities
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.variation import crossed, fits, mutated
@@ -19,7 +19,7 @@ SPACES = [problem("macs=1..999", branches).full for branches in ("single", "mult
 @given(seed=st.integers(0, 2**32), rate=st.floats(0, 1), space=st.sampled_from(SPACES))
 def test_a_mutant_is_another_architecture_of_the_space(seed: int, rate: float, space: SearchSpace) -> None:
     rng = np.random.default_rng(seed)
-    parent = draw(space, uniform_probabilities(space), rng)
+    parent = draw(space, initial_probabilities(space), rng)
     child = mutated(parent, space, rate, rng)
     assert child in space
     assert child != parent
@@ -30,7 +30,7 @@ def test_a_mutant_is_another_architecture_of_the_space(seed: int, rate: float, s
 @given(seed=st.integers(0, 2**32), space=st.sampled_from(SPACES))
 def test_a_multi_branch_block_changes_by_one_operation_or_exchanges_one(seed: int, space: SearchSpace) -> None:
     rng = np.random.default_rng(seed)
-    parent = draw(space, uniform_probabilities(space), rng)
+    parent = draw(space, initial_probabilities(space), rng)
     child = mutated(parent, space, 1.0, rng)
     for before, after in zip(parent.blocks, child.blocks, strict=True):
         gained, lost = set(after) - set(before), set(before) - set(after)
@@ -61,7 +61,7 @@ def test_a_block_without_another_choice_stays_as_it_is() -> None:
 @given(seed=st.integers(0, 2**32))
 def test_a_cross_takes_every_block_from_one_of_the_two(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    first, second = (draw(SPACES[1], uniform_probabilities(SPACES[1]), rng) for _ in range(2))
+    first, second = (draw(SPACES[1], initial_probabilities(SPACES[1]), rng) for _ in range(2))
     child = crossed(first, second, rng)
     assert all(c in (a, b) for c, a, b in zip(child.blocks, first.blocks, second.blocks, strict=True))
     assert child in SPACES[1]

@@ -95,6 +95,7 @@ def test_the_published_settings_stand_beside_ours() -> None:
     assert (ours.strategy, published.strategy) == ("nse", "nse")
     assert (published.train_gates, published.fitness_pairs, published.weights) == ("uniform", "unconditional", "fresh")
     assert (ours.initial_weights, published.initial_weights) == ("aligned", "independent")
+    assert (ours.initial_gates, published.initial_gates) == ("sparse", "uniform")
     assert [job.key for job in jobs] == ["nse-n27-x1-s0", "nse-published-n27-x1-s0"]
 
 

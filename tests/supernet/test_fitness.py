@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from evospace.cost.table import CostTable
 from evospace.ops.spec import BlockShape
-from evospace.space.search_space import Branches, SearchSpace
+from evospace.sampling.gates import initial_probabilities
+from evospace.space.search_space import Branches, Gates, SearchSpace
 from evospace.supernet.choice_block import ChoiceBlock
 from evospace.supernet.fitness import (
+    FLOOR,
     Fitness,
     Pair,
     PruneRule,
@@ -179,7 +181,8 @@ def test_pruning_never_empties_a_required_block_nor_drops_a_locked_operation(
     names = tuple(f"conv_k{i + 1}" for i in range(len(values)))
     space = SearchSpace((names,), (required,))
     held = frozenset((0, names[i]) for i in locked if i < len(names))
-    weak = PruneRule(locked=held).weak(space, [np.array(values)])
+    fitness = {(0, name): value for name, value in zip(names, values, strict=True)}
+    weak = PruneRule(locked=held).weak(space, fitness)
     assert not held & set(weak)
     left = set(names) - {name for _, name in weak}
     assert all(v < -2.0 for v, n in zip(values, names, strict=True) if n not in left)
@@ -192,7 +195,28 @@ def test_pruning_never_empties_a_required_block_nor_drops_a_locked_operation(
 
 def test_all_weak_operations_go_at_once_where_a_fit_one_stays() -> None:
     space = SearchSpace((NAMES,), (True,))
-    assert PruneRule().weak(space, [np.array([-3.0, 1.0, -2.5])]) == [(0, NAMES[0]), (0, NAMES[2])]
+    fitness = dict(zip(((0, name) for name in NAMES), (-3.0, 1.0, -2.5), strict=True))
+    assert PruneRule().weak(space, fitness) == [(0, NAMES[0]), (0, NAMES[2])]
+
+
+@pytest.mark.parametrize("branches", ["multi", "single"])
+@pytest.mark.parametrize("gates", ["uniform", "sparse"])
+def test_fitness_begins_with_the_gates_of_the_space(branches: Branches, gates: Gates) -> None:
+    space = SearchSpace((NAMES, NAMES[:2], ()), (False, True, False), branches, gates)
+    fitness = Fitness(space)
+    for ours, start in zip(fitness.probabilities(space), initial_probabilities(space), strict=True):
+        assert ours.tolist() == pytest.approx(start.tolist(), abs=FLOOR)
+    assert set(fitness.learned().values()) <= {0.0}
+    assert not PruneRule().weak(space, fitness.learned())
+
+
+def test_fitness_is_weak_by_how_far_it_fell() -> None:
+    space = SearchSpace((NAMES,), (False,), "multi", "sparse")
+    fitness = Fitness(space)
+    with torch.no_grad():
+        fitness.alpha.add_(torch.tensor([-1.9, -2.1, 5.0]))
+    assert fitness.learned()[0, NAMES[2]] == pytest.approx(5.0)
+    assert PruneRule().weak(space, fitness.learned()) == [(0, NAMES[1])]
 
 
 @pytest.mark.parametrize("pair", [(NAMES[:1], NAMES[1:2]), (NAMES[:1], ()), ((), NAMES[2:])])

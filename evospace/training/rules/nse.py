@@ -16,7 +16,7 @@ from torch.nn import functional
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.data.splits import Batch
-from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.gates import draw, initial_probabilities
 from evospace.sampling.in_budget import InBudgetGates
 from evospace.sampling.reachable import is_reachable
 from evospace.space.architecture import Architecture
@@ -60,7 +60,7 @@ class NseRule:
         if self.train_gates == "in-budget":
             return self._in_budget.draw(state.space, rng)
         fitted = self.train_gates == "fitness"
-        gates = state.fitness.probabilities(state.space) if fitted else uniform_probabilities(state.space)
+        gates = state.fitness.probabilities(state.space) if fitted else initial_probabilities(state.space)
         return draw(state.space, gates, rng)
 
     @cached_property
@@ -69,7 +69,7 @@ class NseRule:
 
     def prune(self, state: TrainState, step: int) -> None:
         """Drop weak operations, weakest first, but none whose loss would put the budget out of reach."""
-        for pair in self.weak.weak(state.space, state.fitness.values(state.space)):
+        for pair in self.weak.weak(state.space, state.fitness.learned()):
             if pair in state.needed:
                 continue
             if not is_reachable(state.space.without([pair]), self.table, self.budget):

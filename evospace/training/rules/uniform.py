@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evospace.data.splits import Batch
-from evospace.sampling.gates import draw, uniform_probabilities
+from evospace.sampling.gates import draw, initial_probabilities
 from evospace.supernet.choice_block import Route, route_of
 from evospace.training.snapshot import TrainState
 
@@ -27,7 +27,7 @@ class UniformRule:
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """One architecture of the space."""
-        return route_of(draw(state.space, uniform_probabilities(state.space), rng))
+        return route_of(draw(state.space, initial_probabilities(state.space), rng))
 
     def fitness_step(
         self, state: TrainState, held_out: Batch, train: Batch, rng: np.random.Generator, lr: float
