@@ -97,7 +97,7 @@ def baselines(
         "mobilenetv3-like": (widest(swish, "mbconv_k3_e{e}_se", "mbconv_k5_e{e}_se", budget), budget),
     }
     names = pool_names(config.pool, (), se=config.se)
-    space = SearchSpace.over(best.skeleton.blocks(), names, branches_of(config))
+    space = SearchSpace.over(best.skeleton.blocks(), names, branches_of(config), config.initial_gates)
     window = parse_budget(budget)[0]
     table = cost_tables(best.skeleton, space, best.classes)[window.metric]
     sampler = WindowSampler(space, table, window, initial_probabilities(space))
