@@ -83,6 +83,10 @@ def _check_latencies(experiment: Experiment, state: SearchState) -> None:
 def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state: SearchState) -> None:
     """Build the new run directory beside its place, then move it there: it is whole or it is not there."""
     old.check_contents(experiment.contents, operations=False, but=(TABLE,))
+    kept = [old.checkpoint(state.round), *(old.member(state.round, i) for i in range(len(state.front)))]
+    lost = [str(path.relative_to(old.path)) for path in kept if not path.exists()]
+    if lost:
+        raise DataError(f"{old.path} lacks the weights of its last round ({', '.join(lost)}); put them back")
     _check_latencies(experiment, state)
     full = experiment.problem.full
     known = {row.operation for row in old.database.ledger()} | {n for names in state.waiting for n in names}
@@ -98,7 +102,6 @@ def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state:
         made = RunDirectory(Path(folder) / "run")
         made.open(experiment.config, experiment.contents)
         old.database.copy_extended(made.path / "run.db", extended(state, queues, experiment.config.candidates))
-        kept = [old.checkpoint(state.round), *(old.member(state.round, i) for i in range(len(state.front)))]
         for path in kept:
             shutil.copyfile(path, made.path / path.relative_to(old.path))
         write_text(made.path / "extended-from.txt", f"{old.path.resolve()} after round {state.round}\n")

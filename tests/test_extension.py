@@ -1,12 +1,14 @@
 """A search goes on with operations that were not in its pool."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from evospace.cli import main
+from evospace.extension import extension_defaults
 from evospace.runs.run_directory import RunDirectory
 from tests.interruptions import SEARCH, content
 
@@ -94,3 +96,23 @@ def test_an_extended_run_is_complete_in_itself(base: Path, tmp_path: Path) -> No
         assert main([*flags, "--max-rounds", "1", "--epochs", "1"]) == 0
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert main(["search", "--out", str(tmp_path / "one"), "--resume"]) == 0
+
+
+def test_a_run_without_its_weights_cannot_be_extended(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(base, bare)
+    RunDirectory(bare).checkpoint(1).unlink()
+    assert main(["extend", str(bare), "--pool", "grouped72", "--out", str(tmp_path / "run2")]) == 4
+    assert "lacks the weights of its last round (checkpoints/round-01" in capsys.readouterr().err
+    assert not (tmp_path / "run2").exists()
+
+
+def test_an_extension_of_an_earlier_versions_run_begins_as_that_run_did(base: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    lines = (base / "config.yaml").read_text().splitlines()
+    (earlier / "config.yaml").write_text("\n".join(line for line in lines if not line.startswith("initial_")))
+    assert extension_defaults(earlier).initial_gates == "uniform"
+    assert extension_defaults(base).initial_gates == "sparse"
