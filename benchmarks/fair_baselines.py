@@ -4,7 +4,7 @@ Baselines, fitted in width or drawn to lie in the run's own budget of MACs:
 - MobileNetV2-like: inverted bottlenecks of kernel 3 in every block (Sandler et al., 2018);
 - MobileNetV3-like: kernels 3 and 5 in turn, squeeze-excite and swish (Howard et al., 2019);
   both with expansion 6, or 3 or 1 where no width of the larger fits the budget;
-- random: architectures of the run's pool, every operation with probability 1/2 given the budget.
+- random: architectures of the run's pool, drawn by the run's initial gates given the budget.
 Everything is trained on training and held-out images and tested once for each seed; nothing is chosen by the test.
 Run: python benchmarks/fair_baselines.py RUN --out DIR [--seeds 3] [--random 3] [--epochs 30] [-b 128] [--lr 0.1]
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from evospace.config import SearchConfig
+from evospace.config import SearchConfig, load_config
 from evospace.cost.budget import parse_budget
 from evospace.cost.network_cost import cost_tables
 from evospace.errors import BudgetError
@@ -31,11 +31,9 @@ from evospace.retraining.command import retrain
 from evospace.retraining.config import load_recipe
 from evospace.retraining.fitting import fitting_width
 from evospace.runs.network_file import save_description
-from evospace.runs.run_directory import read_config
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
-from evospace.settings_file import settings_from
 from evospace.space.architecture import Architecture
 from evospace.space.described import DescribedNetwork
 from evospace.space.search_space import SearchSpace
@@ -53,7 +51,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.1)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    config = settings_from(SearchConfig, read_config(args.run), str(args.run))
+    config = load_config(args.run / "config.yaml", begun=True)
     load_ops(config.ops)
     best = find_network(str(args.run)).described
     budget = config.budget.split(",")[0]

@@ -98,7 +98,7 @@ class TrainedRound(Protocol):
 
     @property
     def probabilities(self) -> Sequence[np.ndarray]:
-        """Per block of `space`, the fitness probabilities ``[K]``; those of uniform gates where none was learned."""
+        """Per block of `space`, the fitness probabilities ``[K]``; the initial ones where none was learned."""
 
     @property
     def fitness(self) -> Mapping[tuple[int, str], float]:

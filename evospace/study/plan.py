@@ -37,7 +37,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no-pruning": {"prune_threshold": -1000.0},  # the lowest that is allowed; no fitness falls so far
     "fresh": {"weights": "fresh"},
     "independent": {"initial_weights": "independent"},
-    "uniform": {"initial_gates": "uniform"},
+    "initial-gates-uniform": {"initial_gates": "uniform"},
     "best-only": {"inherit_from": "best"},
     "evolution": {"sampling": "evolution"},
     "k3": {"candidates": 3},

@@ -164,7 +164,7 @@ class PruneRule:
     """Which operations to drop, given their fitness."""
 
     threshold: float = -2.0
-    """An operation whose alpha has fallen further (with uniform gates: p < 0.12) is weak."""
+    """An operation whose alpha lies below its beginning by more than this is weak (with uniform gates: p < 0.12)."""
     locked: frozenset[tuple[int, str]] = frozenset()
     """(block, operation) pairs inherited from the previous front: never dropped."""
 

@@ -103,6 +103,9 @@ def test_every_strategy_begins_as_the_study_says() -> None:
     for how in ("aligned", "independent"):
         jobs = plan_jobs(settings(strategies="all", operations="27", seeds=1, epochs=28, initial_weights=how))
         assert {job.config.initial_weights for job in jobs if job.variant != "nse-published"} == {how}
+    for gates in ("sparse", "uniform"):
+        jobs = plan_jobs(settings(strategies="all", operations="27", seeds=1, epochs=28, initial_gates=gates))
+        assert {job.config.initial_gates for job in jobs if job.variant != "nse-published"} == {gates}
 
 
 def test_the_subsets_of_a_seed_lie_inside_each_other() -> None:
