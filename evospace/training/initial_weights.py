@@ -125,12 +125,12 @@ def window(outer: Sequence[int], inner: Sequence[int]) -> tuple[slice, ...]:
 def nearest(name: str, others: Sequence[str]) -> str | None:
     """The one of `others` in the family of `name` that differs least from it, or `None` where there is none.
 
-    Differences of expansion count once, those of the filter's reach, (kernel - 1) * dilation, half; of equals the
-    first by name.
+    Differences of expansion count once, those of the filter's reach, (kernel - 1) * dilation, half; of equals
+    itself, else the first by name.
     """
     spec = OpSpec.parse(name)
     family = [other for other in sorted(others) if _family(other) == _family(name)]
-    return min(family, key=lambda other: _distance(spec, OpSpec.parse(other)), default=None)
+    return min(family, key=lambda other: (_distance(spec, OpSpec.parse(other)), other != name), default=None)
 
 
 def _distance(a: OpSpec, b: OpSpec) -> float:

@@ -148,6 +148,7 @@ def test_it_is_fixed_by_seed_and_round() -> None:
         ),  # 2, 2 and 3: the first by name
         ("mbconv_k3_e6", ("mbconv_k5_e6", "mbconv_k3_e3"), "mbconv_k5_e6"),  # 1 and 3
         ("mbconv_k3_e1_d2", ("mbconv_k5_e1", "mbconv_k3_e1"), "mbconv_k5_e1"),  # the same reach, and 1
+        ("mbconv_k7_e3", ("mbconv_k3_e3_d3", "mbconv_k7_e3"), "mbconv_k7_e3"),  # the same reach, and itself
         ("mbconv_k3_e3", ("conv_k3_e1", "mbconv_k3_e3_g1x2", "mbconv_k3_e3_se"), None),
         ("mbconv_k3_e3", (), None),
     ],
