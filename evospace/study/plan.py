@@ -54,6 +54,14 @@ COMPARED: Mapping[str, Mapping[str, Any]] = {
     "nse-published": PUBLISHED,
 }
 """What a study of the space's size compares."""
+FURTHER: Mapping[str, Mapping[str, Any]] = {
+    "darts-second-order": {"strategy": "darts", "darts_order": 2},
+    "shrinking-by-fitness": {"strategy": "shrinking", "shrink_by": "fitness"},
+    "shrinking-one-shot": {"strategy": "shrinking", "then": "one-shot"},
+    "spos-multi": {"strategy": "spos", "branches": "multi"},
+    "random-multi": {"strategy": "random", "branches": "multi"},
+}
+"""More forms of the rivals, each the other choice of one setting, compared where they are named: not among all."""
 _READ_BY_SOME = ("candidates", "weights", "train_gates", "fitness_pairs")
 
 
@@ -108,14 +116,20 @@ def plan_jobs(settings: StudySettings) -> list[Job]:
 def _variants(settings: StudySettings) -> Mapping[str, Mapping[str, Any]]:
     if settings.kind == "ablation":
         return {BASE: VARIANTS[BASE], **_chosen("variants", "variant", settings.variants, VARIANTS)}
-    return _chosen("strategies", "strategy", settings.strategies, COMPARED)
+    return _chosen("strategies", "strategy", settings.strategies, COMPARED, FURTHER)
 
 
 def _chosen(
-    setting: str, what: str, text: str, known: Mapping[str, Mapping[str, Any]]
+    setting: str,
+    what: str,
+    text: str,
+    everything: Mapping[str, Mapping[str, Any]],
+    further: Mapping[str, Mapping[str, Any]] = {},
 ) -> Mapping[str, Mapping[str, Any]]:
-    """The named ones of `known`; raises `UsageError` for a name that is not among them, or none at all."""
-    names = tuple(known) if "all" in words(text) else words(text)
+    """The named ones, `all` being `everything`; raises `UsageError` for a name that is not known, or none at all."""
+    known = {**everything, **further}
+    asked = [tuple(everything) if word == "all" else (word,) for word in words(text)]
+    names = tuple(dict.fromkeys(name for part in asked for name in part))
     if not names:
         raise UsageError(f"--{setting} is empty; known: {', '.join(known)}, or all")
     for name in names:

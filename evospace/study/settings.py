@@ -29,7 +29,8 @@ class StudySettings:
     """Folder of the study; one that exists is gone on with."""
     strategies: str = "all"
     """Strategies, with commas between, or all; nse-single is nse with at most one operation a block, nse-published nse
-    with the paper's settings (space-size)."""
+    with the paper's settings. Not among all: darts-second-order, shrinking-by-fitness, shrinking-one-shot, spos-multi,
+    random-multi (space-size)."""
     variants: str = "all"
     """Variants of nse, with commas between, or all; base is always among them (ablation)."""
     operations: str = "5,9,14,27"
@@ -149,7 +150,6 @@ def numbers(name: str, text: str, high: int) -> tuple[int, ...]:
 def merged(old: StudySettings, new: StudySettings) -> StudySettings:
     """`new` with everything that `old` lists too: what the folder of a study is about by now."""
     lists = {name: ",".join(words(f"{getattr(old, name)},{getattr(new, name)}")) for name in LISTS}
-    lists |= {name: "all" for name in ("strategies", "variants") if "all" in words(lists[name])}
     return replace(new, seeds=max(old.seeds, new.seeds), **lists)  # type: ignore[arg-type]
 
 

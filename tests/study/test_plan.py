@@ -8,7 +8,7 @@ from evospace.errors import UsageError
 from evospace.problem import make_problem
 from evospace.space.skeleton import make_skeleton
 from evospace.strategies.strategy import STRATEGIES
-from evospace.study.plan import TOLERANCE, VARIANTS, off_by, plan_jobs, reference_of, scaled_epochs
+from evospace.study.plan import COMPARED, FURTHER, TOLERANCE, VARIANTS, off_by, plan_jobs, reference_of, scaled_epochs
 from evospace.study.settings import Kind, StudySettings, load_preset, merged, preset_names
 from tests.study.made import a_job, settings
 
@@ -134,7 +134,16 @@ def test_a_study_is_given_more_to_do() -> None:
     old = settings(strategies="nse", operations="5,9", lengths="1", seeds=3)
     new = merged(old, settings(strategies="spos", operations="9,27", lengths="2", seeds=2))
     assert (new.strategies, new.operations, new.lengths, new.seeds) == ("nse,spos", "5,9,27", "1,2", 3)
-    assert merged(old, settings(strategies="all")).strategies == "all"
+    everything = merged(old, settings(strategies="all,darts-second-order", operations="5", lengths="1", seeds=1))
+    assert {job.variant for job in plan_jobs(everything)} == {*COMPARED, "darts-second-order"}
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_a_further_form_of_a_rival_is_compared_where_it_is_named(name: str) -> None:
+    further, rival = plan_jobs(settings(strategies=f"{name},{FURTHER[name]['strategy']}", operations="5", seeds=1))
+    changed = {k for k, v in further.config.to_dict().items() if v != rival.config.to_dict()[k]}
+    assert changed == set(FURTHER[name]) - {"strategy"}
+    assert name not in {job.variant for job in plan_jobs(settings(strategies="all", operations="5", seeds=1))}
 
 
 @pytest.mark.parametrize(
