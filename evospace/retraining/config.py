@@ -13,8 +13,11 @@ from evospace.errors import UsageError, unknown_name
 from evospace.settings_file import LARGEST, Ranges, check_out, check_settings, load_settings
 from evospace.training.recipe import RANGES, Recipe
 
-NOT_PART_OF_THE_RESULT = frozenset({"out", "resume", "device", "workers", "debug", "data_dir", "ops", "jobs", "seeds"})
-"""Settings that may differ when a retraining is resumed; more seeds may be added."""
+NOT_PART_OF_THE_RESULT = frozenset(
+    {"network", "out", "resume", "device", "workers", "debug", "data_dir", "ops", "jobs", "seeds"}
+)
+"""Settings that may differ when a retraining is resumed; more seeds may be added. Where the network lies is one: what
+it is, is checked by its contents."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,10 +72,7 @@ def prepare(config: RetrainConfig) -> Retraining:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
     Policy(aa=config.aa, reprob=config.reprob)
     networks = {f.index: _for_images(f.described, config, data, name, start) for f in found}
-    hashes = {
-        f"network {i:02d}": hashlib.sha256(json.dumps(d.to_json()).encode()).hexdigest()[:16]
-        for i, d in networks.items()
-    }
+    hashes = {f"network {i:02d}": _hash(described) for i, described in networks.items()}
     starts = {f.index: _start(f, config) for f in found}
     begun = {f"first weights {i:02d}": file_sha256(path)[:16] for i, path in starts.items() if path}
     sources = {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in kinds}
@@ -90,6 +87,11 @@ def prepare(config: RetrainConfig) -> Retraining:
         search=_search_settings(config),
         contents={**data.contents, **sources, **hashes, **begun},
     )
+
+
+def _hash(described: DescribedNetwork) -> str:
+    """Of the network whatever it is called: its name is a path where it is of a run, which may be moved."""
+    return hashlib.sha256(json.dumps(replace(described, name="").to_json()).encode()).hexdigest()[:16]
 
 
 def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:

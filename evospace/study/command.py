@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from evospace.devices import device_of
 from evospace.errors import BudgetError, UsageError
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
@@ -23,6 +24,7 @@ def run_study(settings: StudySettings, say: Say = print) -> int:
     the budget and the first search need is looked at before a folder is made.
     """
     settings.check_required()
+    device_of(settings.device)
     jobs = plan_jobs(settings)
     load_recipe(settings.recipe)
     study = StudyDirectory(Path(settings.out))

@@ -10,6 +10,7 @@ from evospace.runs.contents import environment
 from evospace.runs.files import write_json, write_text
 from evospace.settings_file import changed_settings, load_settings
 from evospace.study.database import StudyDatabase
+from evospace.study.plan import plan_jobs
 from evospace.study.settings import NOT_PART_OF_THE_RESULT, StudySettings, merged
 
 _BEGUN = ("environment.json", "study.db", "study.db-journal")
@@ -57,7 +58,8 @@ class StudyDirectory:
     def open(self, settings: StudySettings) -> None:
         """Create the folder, or check that it is the same study, which may be given more to do.
 
-        Raises `UsageError` for a folder of something else, and for changed settings, which are listed.
+        Raises `UsageError` for a folder of something else, for changed settings, which are listed, and for more to do
+        that does not go with what there is.
         """
         old = self.settings()
         if old is None:
@@ -70,8 +72,10 @@ class StudyDirectory:
             raise UsageError(
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
+        whole = merged(old, settings)
+        plan_jobs(whole)  # what both ask for together may be more than either: it has to go on, too
         self.database.create()
-        self._write(merged(old, settings))
+        self._write(whole)
 
     def _create(self, settings: StudySettings) -> None:
         try:

@@ -115,6 +115,18 @@ def claimed(folder: Path) -> Iterator[bool]:
         yield True
 
 
+def alone_in(folder: Path) -> bool:
+    """Whether no process holds the folder of another job beside `folder`, be it of this queue or another's."""
+    for lock in folder.parent.glob(f"*/{LOCK}"):
+        if lock.parent.name != folder.name:
+            with lock.open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+    return True
+
+
 def _one(work: Work, key: str, folder: Path) -> None:
     """The child: one job, its output in the folder's log; an error is told in a line, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches every process of a terminal; the parent asks by SIGTERM

@@ -22,7 +22,7 @@ from evospace.runs.run_directory import RunDirectory, read_config
 from evospace.runs.signals import Signals
 from evospace.settings_file import changed_settings
 from evospace.space.architecture import Architecture
-from evospace.study.processes import ASKED, Queue
+from evospace.study.processes import ASKED, Queue, alone_in
 from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import RANKING_FREE, RankingSettings
@@ -34,8 +34,8 @@ FORMAT = 1
 def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) -> tuple[dict[str, Any], list[str]]:
     """Do what is left; write `RUN/ranking.json` and `RUN/ranking.png` after every network.
 
-    Returns an object for a program and lines for a person. Raises `UsageError` for a run that is not finished, or
-    other settings than the ranking in it was begun with.
+    Returns an object for a program and lines for a person. Raises `UsageError` for a run that is not finished, other
+    settings than the ranking in it was begun with, or trainings that ended without a result.
     """
     say = say or (lambda text: None if settings.json else print(text, flush=True))
     run = RunDirectory(Path(settings.run))
@@ -53,12 +53,14 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     _open(root, settings)
     about = {"run": str(run.path), "round": states[-1].round, "scored": len(scored), "settings": settings.to_dict()}
     left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
+    broken: list[str] = []
     say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
 
     def ended(key: str, code: int) -> None:
         path = root / key / "entry.json"
         if not path.exists():
             if code not in ASKED:
+                broken.append(key)
                 say(f"{key}: ended with exit code {code} and no result; see {root / key / 'log.txt'}")
             return
         entry = read_object(path)
@@ -77,6 +79,9 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     queue.run({s.key: _Train(settings, front, s) for s in left}, "the ranking", again)
     entries = _entries(root, chosen)
     found = _publish(run.path, about, entries, settings.seed)
+    if broken:
+        text = f"{len(broken)} trainings ended without a result (see above; the first: {broken[0]})"
+        raise UsageError(f"{text}; the others are stored, and those are tried again by: {again}")
     lines = [*_told(found), f"wrote {run.path / 'ranking.json'} and {run.path / 'ranking.png'}"]
     if len(entries) < len(chosen):
         lines.append(f"{len(entries)} of {len(chosen)} networks are done; go on with: {again}")
@@ -142,7 +147,7 @@ class _Train:
         try:
             entry |= retrained_and_tested(config)
         except EvospaceError as error:
-            if not is_result(error, alone=settings.jobs == 1):
+            if not is_result(error, alone=settings.jobs == 1 and alone_in(folder)):
                 raise
             entry["failure"] = str(error)
         write_json(folder / "entry.json", entry)

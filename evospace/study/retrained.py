@@ -46,8 +46,9 @@ def is_result(error: EvospaceError, *, alone: bool) -> bool:
 
     Running out of memory says so only where no other job of the study took memory (`alone`).
     """
-    memory = alone and isinstance(error, UsageError) and "out of memory" in str(error)
-    return memory or isinstance(error, BudgetError | CollapseError)
+    if isinstance(error, UsageError | CollapseError) and "out of memory" in str(error):
+        return alone
+    return isinstance(error, BudgetError | CollapseError)
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, reference_of, scaled_epochs
+from evospace.study.processes import alone_in
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import StudySettings
 
@@ -49,7 +50,7 @@ class DoJob:
             try:
                 result = _result(self.settings, self.job, folder, signals)
             except EvospaceError as error:
-                if not is_result(error, alone=self.settings.jobs == 1):
+                if not is_result(error, alone=self.settings.jobs == 1 and alone_in(folder)):
                     raise
                 failure = str(error)
         database.add(self.job, result=None if failure else {**(result or {}), **sum_of_sittings}, failure=failure)
@@ -101,7 +102,9 @@ def _by_seconds(settings: StudySettings, job: Job, config: SearchConfig) -> dict
         return {}
     stored = StudyDirectory(Path(settings.out)).path / f"seconds-n{job.operations}-x{job.length}-s{job.seed}.json"
     if not stored.exists():
-        write_json(stored, {"seconds": _estimated(replace(reference, device=settings.device))})
+        seconds = _estimated(replace(reference, device=settings.device))
+        if not stored.exists():  # another job may have stored its estimate meanwhile: the first serves all
+            write_json(stored, {"seconds": seconds})
     own, other = _estimated(config), float(read_object(stored)["seconds"])
     epochs = scaled_epochs(config.epochs, own, other)
     return {"epochs": epochs, "estimated_seconds": own, "estimated_reference_seconds": other}

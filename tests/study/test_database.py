@@ -50,6 +50,50 @@ def test_what_is_no_study_database_is_said(tmp_path: Path) -> None:
         StudyDatabase(path).finished()
 
 
+def test_a_database_of_another_format_is_neither_read_nor_written(tmp_path: Path) -> None:
+    database = StudyDatabase(tmp_path / "study.db")
+    database.create()
+    database.create()
+    with sqlite3.connect(tmp_path / "study.db") as db:
+        db.execute("PRAGMA user_version = 7")
+    for use in (database.create, database.done, database.finished):
+        with pytest.raises(DataError, match="not a study database of format 1"):
+            use()
+    with sqlite3.connect(tmp_path / "study.db") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (7,)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("result", "5", "damaged"),
+        ("result", "{}", "no number for top1, score"),
+        ("result", '{"top1": "high"}', "no number for top1"),
+        ("result", None, "neither a result nor a failure"),
+        ("failure", "too", "neither a result nor a failure, or both"),
+        ("operations", "many", "not whole numbers"),
+        ("settings", "{", "damaged"),
+    ],
+)
+def test_a_damaged_row_is_told_in_a_line(tmp_path: Path, column: str, value: str | None, said: str) -> None:
+    database = StudyDatabase(tmp_path / "study.db")
+    database.create()
+    database.add(a_job(), result=result(0.5))
+    with sqlite3.connect(tmp_path / "study.db") as db:
+        db.execute(f"UPDATE jobs SET {column} = ?", (value,))
+    with pytest.raises(DataError, match=said):
+        database.finished()
+
+
+def test_more_that_does_not_go_with_what_there_is_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    study = StudyDirectory(tmp_path / "study")
+    first = settings(strategies="nse", operations="5", lengths="1", epochs=1, seeds=1, out=str(study.path))
+    study.open(first)
+    with pytest.raises(UsageError, match="more than 5 % off"):
+        study.open(replace(first, operations="27", lengths="7"))  # 27 at length 1 is an epoch in seven rounds
+    assert study.require() == first
+
+
 def test_a_job_is_claimed_once(tmp_path: Path) -> None:
     with claimed(tmp_path / "job") as mine, claimed(tmp_path / "job") as other:
         assert (mine, other) == (True, False)

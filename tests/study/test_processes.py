@@ -9,7 +9,7 @@ import pytest
 
 import evospace.study.processes
 from evospace.errors import InterruptedRunError
-from evospace.study.processes import Queue, Work, claimed
+from evospace.study.processes import Queue, Work, alone_in, claimed
 from tests.study.works import Deaf, Fail, UntilAsked, Write
 
 
@@ -80,3 +80,11 @@ def test_a_request_that_was_missed_is_made_again(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(evospace.study.processes, "AGAIN_SECONDS", 0.3)
     assert not queue(tmp_path, {}, seconds=1.5).run({"a": Deaf()}, "a test", "once more")
     assert (tmp_path / "a/saved").exists()
+
+
+def test_a_job_is_alone_while_no_other_of_the_folder_is_held(tmp_path: Path) -> None:
+    with claimed(tmp_path / "a"):
+        assert alone_in(tmp_path / "a")
+        with claimed(tmp_path / "b"):
+            assert not alone_in(tmp_path / "a")
+        assert alone_in(tmp_path / "a")

@@ -6,19 +6,26 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import evospace.study.retrained
 import evospace.study.worker
 from evospace.cli import main
 from evospace.config import SearchConfig
-from evospace.errors import CollapseError, DataError, InterruptedRunError, UsageError
+from evospace.errors import CollapseError, DataError, EvospaceError, InterruptedRunError, UsageError
+from evospace.retraining.config import RetrainConfig
+from evospace.runs.front import read_front
 from evospace.runs.signals import Signals
+from evospace.study.database import StudyDatabase
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
+from evospace.study.processes import Queue
+from evospace.study.retrained import is_result
 from evospace.study.settings import StudySettings
 from evospace.study.worker import DoJob
 from tests.study.made import QUICK, settings
@@ -96,6 +103,58 @@ def test_a_failure_is_a_result_and_an_interruption_or_bad_data_is_none(
     assert row.result is None
 
 
+@pytest.mark.parametrize("error", [UsageError, CollapseError])
+def test_memory_that_is_used_up_is_a_result_only_of_a_job_that_had_it_alone(error: type[EvospaceError]) -> None:
+    assert is_result(error("round 0: out of memory"), alone=True)
+    assert not is_result(error("round 0: out of memory"), alone=False)
+    assert is_result(CollapseError("round 0: not finite"), alone=False)
+    assert not is_result(UsageError("--batch-size 0"), alone=True)
+
+
+def test_the_most_accurate_network_is_retrained_with_the_jobs_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[RetrainConfig]()
+
+    def tested(config: RetrainConfig) -> dict[str, Any]:
+        asked.append(config)
+        return {"top1": 0.5, "retrain_seconds": 1.0}
+
+    monkeypatch.setattr(evospace.study.worker, "retrained_and_tested", tested)
+    made, study, _ = quick(
+        tmp_path / "study", strategies="random", budget="macs=0.2M..2M", samples=40, seeds=2, batch_size=32, epochs=3
+    )
+    job = plan_jobs(made)[1]
+    do(made, study, job)
+    members = read_front(study.job(job.key) / "run/front.json").members
+    assert len(members) > 1
+    (config,) = asked
+    path, _, index = config.network.rpartition("#")
+    assert path == str(study.job(job.key) / "run/front.json")
+    assert members[int(index)].accuracy == max(member.accuracy for member in members)
+    assert (config.seed, config.seeds) == (1, 1)
+
+
+def test_a_job_ended_after_its_test_goes_on_in_a_renamed_study_and_is_not_tested_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, study, job = quick(tmp_path / "study")
+
+    def ended(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyDatabase, "add", ended)
+        with pytest.raises(KeyboardInterrupt):
+            do(made, study, job)
+    study.path.rename(tmp_path / "renamed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evospace.study.retrained, "evaluate", lambda settings: pytest.fail("it is tested already"))
+    renamed = StudyDirectory(Path("renamed"))
+    do(replace(made, out="renamed"), renamed, job)
+    assert renamed.database.done() == {job.key}
+
+
 def test_a_budget_out_of_reach_is_a_failure(tmp_path: Path) -> None:
     made, study, job = quick(tmp_path / "study", budget="macs=100..200")
     do(made, study, job)
@@ -170,6 +229,7 @@ def interrupted(config: SearchConfig, *, bare: bool) -> None:
         (["space-size", "--out", "s", *QUICK, "--operations", "27", "--epochs", "3"], 2, "totals that do"),
         (["space-size", "--out", "s", *QUICK, "--recipe", "small-image"], 2, "did you mean small-images"),
         (["space-size", "--out", "s", *QUICK, "--data", "digit"], 2, "digit"),
+        (["space-size", "--out", "s", *QUICK, "--device", "gpu"], 2, "--device gpu: allowed are auto, cpu"),
         (["report", "nowhere"], 2, "holds no study"),
         (["ranking", "nowhere"], 2, "holds no readable config.yaml"),
         (["ranking", "nowhere", "--networks", "2"], 2, "--networks 2: allowed are 3 to 1000"),
@@ -243,7 +303,9 @@ def test_a_study_that_is_interrupted_goes_on_and_comes_to_the_same(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_ranking_is_told_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_ranking_is_told_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, study, job = quick(tmp_path / "study", samples=12)
     do(made, study, job)
     run = study.job(job.key) / "run"
@@ -261,3 +323,13 @@ def test_a_ranking_is_told_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
     ends = {entry["key"] for entry in (first["networks"][0], first["networks"][-1])}
     assert ends <= {entry["key"] for entry in more["networks"]}
     assert main(["study", "ranking", str(run), "--networks", "99", *flags]) == 2
+    capsys.readouterr()
+
+    def breaks(queue: Queue, works: dict[str, Any], what: str, again: str) -> bool:
+        for key in works:
+            queue.on_end(key, 4)
+        return True
+
+    monkeypatch.setattr(Queue, "run", breaks)
+    assert main(["study", "ranking", str(run), "--networks", "6", *flags]) == 2
+    assert "trainings ended without a result (see above; the first: " in capsys.readouterr().err
