@@ -91,7 +91,7 @@ class SearchConfig:
     """What a fitness step compares: two architectures whose cost is near the budget, drawn by fitness; or in every
     block two subsets drawn by fitness whatever they cost (the paper)."""
     prune_threshold: float = -2.0
-    """Drop an operation whose fitness (a logit) falls below it."""
+    """Drop an operation whose fitness (a logit, less the one it began with) falls below it."""
     lock: bool = True
     """Never prune what the front before has handed on (nse)."""
     rehearse: bool = True

@@ -47,8 +47,10 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
     costs = sorted(map(problem.table.cost, drawn))
     bins = BINS if log_count(space, problem.table, problem.budget, bins=BINS) > -math.inf else None
     sampler = WindowSampler(space, problem.table, problem.budget, gates, bins=bins)
-    inside = sampler.draw(DRAWN, rng) if problem.limits else drawn
-    kept = sum(keeps(a, problem.upper) for a in inside)
+    kept = DRAWN
+    if problem.limits:  # of what the search draws at the start: its gates may be others than uniform ones
+        own = WindowSampler(problem.full, problem.table, problem.budget, initial_probabilities(problem.full), bins=bins)
+        kept = sum(keeps(a, problem.upper) for a in own.draw(DRAWN, rng))
     return SpaceReport(
         log10_size=space.log10_size(),
         low=low,

@@ -50,6 +50,18 @@ def test_a_space_beside_its_budget() -> None:
         prepare(SearchConfig(data="digits", budget="macs=0.3M,params=5K"))
 
 
+def test_further_limits_are_looked_at_in_what_the_search_would_draw() -> None:
+    sparse, uniform = (
+        report_space(
+            prepare(SearchConfig(data="digits", budget="macs=0.3M,params=20K", initial_gates=gates)).problem, 0
+        )
+        for gates in ("sparse", "uniform")
+    )
+    assert sparse.accepted > 0.02  # few wide operations have few parameters, too
+    assert uniform.accepted < 0.01
+    assert sparse.log10_mass == uniform.log10_mass
+
+
 def test_a_forecast_counts_the_rounds_to_come() -> None:
     config = SearchConfig(data="digits", budget="macs=1M", epochs=2, samples=40, calibration_batches=1)
     experiment = prepare(config)

@@ -102,7 +102,7 @@ class TrainedRound(Protocol):
 
     @property
     def fitness(self) -> Mapping[tuple[int, str], float]:
-        """Last alpha of every (block, operation) that was active."""
+        """Last alpha of every (block, operation) that was active, less the one it began with."""
 
     @property
     def pruned(self) -> Sequence[tuple[int, str, int]]:

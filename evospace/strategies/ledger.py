@@ -18,7 +18,7 @@ class LedgerRow:
     inherited: bool
     """From the previous front (locked), or newly active."""
     fitness: float
-    """alpha when it left or when the round ended."""
+    """alpha when it left or when the round ended, less the one it began with."""
     outcome: str
     """`kept` (on the front), `pruned` (weak, and so taken out of the space), `unused` (on no front architecture),
     or `postponed` (gave way to an operation without which the budget could not be reached)."""

@@ -12,7 +12,7 @@ def fitness(facts: RunFacts) -> Chart:
     rows = [row for row in facts.ledger if row.outcome in ("kept", "unused", "pruned")]
     marks = (("kept", "circle"), ("unused", "circle-open"), ("pruned", "x"))
     traces = [_lines(rows), *(_dots([r for r in rows if r.outcome == o], o, symbol) for o, symbol in marks)]
-    layout = layout_of("round", "fitness (a logit)")
+    layout = layout_of("round", "fitness (a logit, from its start)")
     layout["xaxis"] |= {"tick0": 1, "dtick": max(1, len(facts.states) // 10)}
     threshold = facts.config.get("prune_threshold")
     if isinstance(threshold, int | float):
