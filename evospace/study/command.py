@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from evospace.devices import device_of
 from evospace.errors import BudgetError, UsageError
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
@@ -23,6 +22,8 @@ def run_study(settings: StudySettings, say: Say = print) -> int:
     Raises `UsageError` for settings that cannot be used, or others than those of the study in `--out`; what the data,
     the budget and the first search need is looked at before a folder is made.
     """
+    from evospace.devices import device_of  # loads torch
+
     settings.check_required()
     device_of(settings.device)
     jobs = plan_jobs(settings)
