@@ -43,6 +43,10 @@ class DataError(EvospaceError):
     exit_code = 4
 
 
+class NotFiniteError(DataError):
+    """A stored network that gives outputs which are not finite."""
+
+
 class CollapseError(EvospaceError):
     """Training diverged again after every allowed roll-back, or no architecture could be scored."""
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from evospace.cost.network_cost import count_network
 from evospace.data import ImageData, load_data
 from evospace.devices import device_of
-from evospace.errors import DataError
+from evospace.errors import DataError, NotFiniteError
 from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
 from evospace.evaluation.settings import EvaluateSettings
 from evospace.ops.user import load_ops
@@ -126,7 +126,7 @@ def _one(
     try:
         result = evaluate_network(network, split, described.classes, settings.batch_size)
     except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise NotFiniteError(f"{path}: {error}") from error
     finally:
         torch.set_num_threads(before)
     counted = count_network(described.skeleton, described.architecture, described.classes)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import BudgetError, CollapseError, DataError, EvospaceError, UsageError
+from evospace.errors import BudgetError, CollapseError, DataError, EvospaceError, NotFiniteError, UsageError
 from evospace.evaluation.command import evaluate
 from evospace.evaluation.settings import EvaluateSettings
 from evospace.reading import read_json
@@ -48,7 +48,7 @@ def is_result(error: EvospaceError, *, alone: bool) -> bool:
     """
     if isinstance(error, UsageError | CollapseError) and "out of memory" in str(error):
         return alone
-    return isinstance(error, BudgetError | CollapseError)
+    return isinstance(error, BudgetError | CollapseError | NotFiniteError)
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+import evospace.evaluation.command
 import evospace.study.retrained
 import evospace.study.worker
 from evospace.cli import main
@@ -101,6 +102,18 @@ def test_a_failure_is_a_result_and_an_interruption_or_bad_data_is_none(
     row = study.database.finished()[job.key]
     assert row.failure == "the loss is not finite"
     assert row.result is None
+
+
+def test_a_network_that_overflows_on_test_images_is_a_failure_and_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflows(*_: object) -> None:
+        raise ValueError("gives logits that are not finite")
+
+    monkeypatch.setattr(evospace.evaluation.command, "evaluate_network", overflows)
+    made, study, job = quick(tmp_path / "study")
+    do(made, study, job)
+    assert "ema.safetensors: gives logits that are not finite" in (study.database.finished()[job.key].failure or "")
 
 
 @pytest.mark.parametrize("error", [UsageError, CollapseError])
