@@ -129,6 +129,7 @@ STRATEGIES.add(
                 "rehearse",
                 "inherit_from",
                 "sampling",
+                "finalist_epochs",
             }
         ),
         scores_every_round=True,

@@ -42,6 +42,7 @@ STRATEGIES.add(
         search=random_search,
         rule=lambda settings: "uniform",
         branches=("single", "multi"),
+        honours=frozenset({"finalist_epochs"}),
     ),
 )
 STRATEGIES.add(

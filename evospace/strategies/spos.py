@@ -138,5 +138,6 @@ STRATEGIES.add(
         search=spos,
         rule=lambda settings: "uniform",
         branches=("single", "multi"),
+        honours=frozenset({"finalist_epochs"}),
     ),
 )
