@@ -101,9 +101,6 @@ class SearchConfig:
     sampling: Literal["fitness", "evolution"] = "fitness"
     """How a round finds what it scores: all of --samples drawn by fitness (the paper), or half of them and then
     variations of the best, as spos makes them (nse)."""
-    finalist_epochs: int = 0
-    """Epochs that the best networks share after the last round: each is trained on by itself and scored again; 0 means
-    none (nse, spos, one-shot, random, shrinking, regularized-evolution)."""
     darts_order: Literal[1, 2] = 1
     """Order of DARTS' gradient (darts)."""
     shrink_by: Literal["angle", "fitness"] = "angle"
@@ -171,7 +168,6 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("batch_size", 2, 65_536),
     ("lr", 1e-6, 100.0),
     ("calibration_batches", 1, 10_000),
-    ("finalist_epochs", 0, 100_000),
     ("prune_threshold", -1000.0, 0.0),
     ("workers", 0, 256),
 )

@@ -36,7 +36,6 @@ from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.space.skeleton import Skeleton, make_skeleton
 from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
-from evospace.strategies.finalists import search_rounds, with_last, without_last
 from evospace.strategies.nse import first_state
 from evospace.strategies.queues import require_limit, require_reachable, shuffled
 from evospace.strategies.strategy import STRATEGIES, Strategy
@@ -174,8 +173,7 @@ class Experiment:
     def forecast(self, state: SearchState, rounds: int, check: Callable[[], None] = lambda: None) -> Forecast:
         """What the `rounds` after `state` will take; see `evospace.forecast`."""
         assert self.rule is not None
-        sizes = self.strategy.sizes(without_last(state, self.settings), self.settings)[:rounds]
-        return forecast(self.bench, self.rule, sizes, state.round, check, finalists=rounds > len(sizes))
+        return forecast(self.bench, self.rule, self.strategy.sizes(state, self.settings)[:rounds], state.round, check)
 
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""
@@ -192,7 +190,7 @@ class Experiment:
                 lab = SupernetLab(bench=self.bench, run=self.directory, progress=progress, board=board, signals=signals)
                 self._announce(lab, state, rounds)
                 published: Front | None = None
-                for result in search_rounds(self.strategy, self.problem, self.settings, lab, state):
+                for result in self.strategy.search(self.problem, self.settings, lab, state):
                     published = self._finish_round(lab, result)
                 lab.clear()  # where a crash came between storing the last round and this
                 front = self._measured(lab, published or self._publish(self.directory.database.states()))
@@ -206,7 +204,7 @@ class Experiment:
         """Nothing searched yet."""
         full = self.problem.full
         rounds = self.strategy.rounds(max(map(len, full.candidates)), self.settings)
-        return with_last(first_state(shuffled(full, self.config.seed), rounds), self.settings)
+        return first_state(shuffled(full, self.config.seed), rounds)
 
     def _board(self, done: int) -> SummaryWriter:
         """TensorBoard's writer; what an ended run had drawn beyond its last finished round is drawn again."""

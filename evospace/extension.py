@@ -13,7 +13,6 @@ from evospace.runs.files import flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory, read_config
 from evospace.settings_file import completed, settings_from
 from evospace.strategies.contract import SearchState
-from evospace.strategies.finalists import with_last
 from evospace.strategies.nse import extended
 from evospace.strategies.queues import shuffled
 
@@ -102,8 +101,7 @@ def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state:
     with tempfile.TemporaryDirectory(dir=new.path.parent, prefix=f".{new.path.name}.") as folder:
         made = RunDirectory(Path(folder) / "run")
         made.open(experiment.config, experiment.contents)
-        whole = with_last(extended(state, queues, experiment.config.candidates), experiment.settings)
-        old.database.copy_extended(made.path / "run.db", whole)
+        old.database.copy_extended(made.path / "run.db", extended(state, queues, experiment.config.candidates))
         for path in kept:
             shutil.copyfile(path, made.path / path.relative_to(old.path))
         write_text(made.path / "extended-from.txt", f"{old.path.resolve()} after round {state.round}\n")

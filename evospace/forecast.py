@@ -20,7 +20,6 @@ from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RuleName
-from evospace.strategies.finalists import FINALISTS
 from evospace.strategies.queues import first_active, reach, shuffled
 from evospace.strategies.rounds import BELOW
 from evospace.supernet.supernet import SuperNet
@@ -64,19 +63,12 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
 
 
 def forecast(
-    bench: Workbench,
-    rule: RuleName,
-    sizes: Sequence[int],
-    done: int,
-    check: Callable[[], None] = lambda: None,
-    *,
-    finalists: bool = False,
+    bench: Workbench, rule: RuleName, sizes: Sequence[int], done: int, check: Callable[[], None] = lambda: None
 ) -> Forecast:
     """Time a few steps and scores of this search, on its own images, and add up its rounds.
 
     `sizes`: operations per block in each round to come, after `done` ones, trained by `rule`. `check` is called after
-    every step and may raise. With `finalists` a round of those follows, whose training is part of their scores.
-    Raises `UsageError` where memory runs out.
+    every step and may raise. Raises `UsageError` where memory runs out.
     """
     config = bench.config
     timed = {size: _timed(bench, rule, size, check) for size in {min(sizes), max(sizes)}}
@@ -84,12 +76,11 @@ def forecast(
     step, score = (np.interp(sizes, known, [timed[size][i] for size in known]).tolist() for i in (0, 1))
     steps = config.epochs * (len(bench.splits.train) // bench.batch_size)
     count = config.samples + max(int(BELOW * config.samples), 1)
-    last = config.finalist_epochs * (len(bench.splits.train) // bench.batch_size) * min(step) + FINALISTS * min(score)
     return Forecast(
         first_round=done + 1,
-        active=tuple(sizes) + (sizes[-1],) * finalists,
-        train=tuple(steps * seconds for seconds in step) + (0.0,) * finalists,
-        score=tuple(count * seconds for seconds in score) + (last,) * finalists,
+        active=tuple(sizes),
+        train=tuple(steps * seconds for seconds in step),
+        score=tuple(count * seconds for seconds in score),
         other=_seconds_of_a_picture(bench.problem.full),
         memory=_peak_memory(bench.device),
     )

@@ -1,6 +1,5 @@
 """Trains supernets and scores with them, for the strategy: `evospace.strategies.contract.Lab`."""
 
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,8 +53,6 @@ class LabRound:
     estimator: SharedWeights | TrainedAlone
     summary: dict[str, Any]
     scores: Callable[[Sequence[Architecture]], list[float | str]]
-    supernet: SuperNet | None = None
-    """Whose weights the next round may go on with, if there is one."""
     initial: Callable[[], SuperNet] | None = None
     """The first round's supernet as it was before training."""
 
@@ -141,7 +138,6 @@ class SupernetLab:
             pruned=state.pruned,
             estimator=estimator,
             scores=self._book(round, estimator).ask,
-            supernet=state.supernet,
             initial=partial(self.bench.supernet, 1, self.problem.full),
             summary=summary,
         )
@@ -150,29 +146,8 @@ class SupernetLab:
     def train_alone(self, round: int, space: SearchSpace) -> LabRound:
         """No supernet: an architecture is trained when it is to be scored."""
         self.progress.start_round(round)
-        return self._alone(round, space, self.bench.alone(self.kept, self._check_alone(round)))
-
-    def train_finalists(self, round: int, space: SearchSpace, count: int) -> LabRound:
-        """The supernet of the round before, as far as `space` goes; a finalist is trained when it is to be scored."""
-        self.progress.start_round(round)
-        supernet = self._supernet(round, space, inherit=True)
-        shared = self.bench.estimator(supernet, round)
-        estimator = self.bench.finalists(shared, count, self.kept, self._check_alone(round))
-        return self._alone(round, space, estimator, supernet, images=count * estimator.images)
-
-    def scored(self, round: int) -> list[tuple[Architecture, float]]:
-        """Everything that a finished round has scored, with its accuracy."""
-        rows = self.run.database.evaluations(round)
-        return [(Architecture.from_json(json.loads(text)), accuracy) for text, _, _, accuracy in rows]
-
-    def _alone(
-        self,
-        round: int,
-        space: SearchSpace,
-        estimator: TrainedAlone,
-        supernet: SuperNet | None = None,
-        **summary: int,
-    ) -> LabRound:
+        where = f"round {round}, an architecture by itself"
+        estimator = self.bench.alone(self.kept, lambda: self.check_signals(where))
         probabilities = initial_probabilities(space)
         active = [(b, name) for b, names in enumerate(space.candidates) for name in names]
         self.last = LabRound(
@@ -181,18 +156,13 @@ class SupernetLab:
             fitness=dict.fromkeys(active, 0.0),
             estimator=estimator,
             scores=self._book(round, estimator).ask,
-            supernet=supernet,
             summary={
                 "active": len(active),
                 "pruned": 0,
                 "expected_cost": self.problem.table.expected(space, probabilities),
-                **summary,
             },
         )
         return self.last
-
-    def _check_alone(self, round: int) -> Callable[[], None]:
-        return lambda: self.check_signals(f"round {round}, an architecture by itself")
 
     def _trained(self, trainer: RoundTrainer) -> TrainState:
         saved = self.checkpoints.newest(trainer.round)
@@ -289,8 +259,8 @@ class SupernetLab:
         assert self.book is not None
         self.book.store()
         estimator = self.last.estimator
-        if self.last.supernet is not None:
-            save_checkpoint(self.run.checkpoint(round), self.last.supernet.weights(), {"round": round})
+        if isinstance(estimator, SharedWeights):
+            save_checkpoint(self.run.checkpoint(round), estimator.supernet.weights(), {"round": round})
         for i, e in enumerate(front):
             meta = {"round": round, "accuracy": e.accuracy}
             torch.manual_seed(derive(self.config.seed, "member", round, i))  # operations that draw for themselves

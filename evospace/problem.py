@@ -12,7 +12,7 @@ from evospace.sampling.reachable import is_reachable
 from evospace.settings_file import flag
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.space.skeleton import Skeleton
-from evospace.strategies.contract import Problem, SearchSettings
+from evospace.strategies.contract import Problem
 from evospace.strategies.queues import first_active, reach, require_reachable, shuffled
 from evospace.strategies.strategy import STRATEGIES
 
@@ -61,8 +61,6 @@ def check_strategy(config: SearchConfig) -> None:
             raise UsageError(
                 f"{flag(name)} has no effect with --strategy {strategy.name}; leave it out (it belongs to {readers})"
             )
-    if config.finalist_epochs and strategy.rule(SearchSettings.of(config)) is None:
-        raise UsageError("--finalist-epochs needs the weights of a supernet, and this search trains none; leave it out")
 
 
 def part_of(problem: Problem, config: SearchConfig) -> SearchSpace:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from evospace.config import SearchConfig, parse_window
 from evospace.data import SearchSplits
-from evospace.data.splits import epoch_order
 from evospace.devices import out_of_memory
 from evospace.errors import UsageError
 from evospace.estimation.shared_weights import SharedWeights
@@ -27,10 +26,7 @@ from evospace.training.rules.path_dropout import PathDropoutRule
 from evospace.training.rules.proxyless import ProxylessRule
 from evospace.training.rules.rule import Rule
 from evospace.training.rules.uniform import UniformRule
-from evospace.training.supernet_trainer import CLIP, RoundTrainer, TrainSettings
-
-FINALIST_RATE = 0.5
-"""Peak learning rate of a finalist, a multiple of the supernet's: half and the whole ranked them alike."""
+from evospace.training.supernet_trainer import RoundTrainer, TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,32 +134,9 @@ class Workbench:
             kept=kept,
         )
 
-    def finalists(self, shared: SharedWeights, count: int, kept: Kept, on_step: Callable[[], None]) -> TrainedAlone:
-        """Scores by training each of `count` architectures on from the `shared` weights, all on the same images."""
-        config, train = self.config, self.splits.train
-        epochs, images = finalist_share(config.finalist_epochs, len(train), self.batch_size, count)
-        chosen = epoch_order(len(train), derive(config.seed, "finalists"))[:images]
-        return replace(
-            self.alone(kept, on_step),
-            recipe=Recipe(epochs=epochs, batch_size=self.batch_size, lr=FINALIST_RATE * config.lr, clip_grad=CLIP),
-            train=train.subset(chosen),
-            begin=shared.weights,
-        )
-
     def estimator(self, supernet: SuperNet, round: int) -> SharedWeights:
         """Scores with a supernet's weights, always on the same calibration batches of a round."""
         seed = derive(self.config.seed, "calibration", round)
         batches = self.splits.train.epoch(self.batch_size, seed=seed, drop_last=True)
         calibration = [batch for _, batch in zip(range(self.config.calibration_batches), batches, strict=False)]
         return SharedWeights(supernet=supernet, calibration=calibration, scoring=self.splits.scoring)
-
-
-def finalist_share(epochs: int, images: int, batch_size: int, count: int) -> tuple[int, int]:
-    """Epochs of a finalist's training, over how many images: a `count`-th of `epochs` over all `images` together.
-
-    Whole epochs over all images, or one over a part of them that is whole batches, and at least one.
-    """
-    share = epochs * images // count
-    if share >= images:
-        return share // images, images
-    return 1, max(share // batch_size, 1) * batch_size

@@ -67,22 +67,6 @@ def test_new_operations_are_traversed_beside_the_inherited_front_and_the_old_run
     assert "holds a run already" in capsys.readouterr().err
 
 
-def test_a_search_with_finalists_is_extended_and_has_them_again_at_its_end(base: Path, tmp_path: Path) -> None:
-    run, out = tmp_path / "run", tmp_path / "longer"
-    flags = ["--operations", "3", "--max-rounds", "0", "--finalist-epochs", "1", "--samples", "20"]
-    assert main([*SEARCH, *flags, "--out", str(run)]) == 0
-    database = RunDirectory(run).database
-    assert [s["images"] for s in database.summaries()] == [2048, 6 * 256]  # two epochs of four steps; a step each
-    assert [s.round for s in database.states()] == [1, 2]
-    ops = tmp_path / "later.py"
-    ops.write_text(OPS)
-    assert main(["extend", str(run), "--ops", str(ops), "--out", str(out), "--operations", "0"]) == 0
-    states = RunDirectory(out).database.states()
-    assert [(s.round, s.rounds) for s in states[2:]][-1] == (states[-1].rounds,) * 2
-    assert not any(states[-2].waiting)
-    assert RunDirectory(out).database.summaries()[-1]["train_seconds"] == 0
-
-
 @pytest.mark.parametrize(
     ("extra", "text"),
     [

@@ -73,24 +73,6 @@ def test_a_forecast_counts_the_rounds_to_come() -> None:
     assert found.total == pytest.approx(sum(found.train) + sum(found.score) + 3 * found.other)
     assert found.memory > 2**20
     assert found.to_json()["rounds"] == 3
-    last = forecast(experiment.bench, "nse", sizes_to_come[:3], 0, finalists=True)
-    assert last.active == (5, 6, 6, 6)
-    assert last.train[-1] == 0
-    assert 0 < last.score[-1] < last.total
-
-
-def test_a_plan_counts_the_round_of_the_finalists(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("evospace.experiment.forecast", forecast)
-    flags = ["plan", *QUICK, "--budget", "macs=1M", "--json", "--operations", "9"]
-    for more, rounds in (
-        ([], 2),
-        (["--finalist-epochs", "1"], 3),
-        (["--finalist-epochs", "1", "--max-rounds", "1"], 1),
-    ):
-        assert main([*flags, *more]) == 0
-        assert json.loads(capsys.readouterr().out)["rounds"] == rounds
 
 
 def test_plan_writes_nothing(
@@ -168,7 +150,7 @@ def test_a_damaged_plan_is_no_plan(tmp_path: Path) -> None:
 def test_a_forecast_that_cannot_be_made_ends_no_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(*args: object, **settings: object) -> None:
+    def fails(*args: object) -> None:
         raise UsageError("out of memory in round 1")
 
     monkeypatch.setattr("evospace.experiment.forecast", fails)

@@ -43,14 +43,6 @@ class TrainedAlone:
     on_step: Callable[[], None]
     """Called after every step; may raise to end the training, which is begun anew when the search goes on."""
     kept: Kept
-    begin: Callable[[Architecture], Mapping[str, Tensor]] | None = None
-    """The state that an architecture's training begins with; its own draw where there is none."""
-
-    @property
-    def images(self) -> int:
-        """Training images of one architecture, as often as they are seen."""
-        size = min(self.recipe.batch_size, len(self.train))
-        return self.recipe.epochs * (len(self.train) // size) * size
 
     def score(self, architecture: Architecture) -> float | str:
         """Fraction of the scoring images that it gets right once trained, or the reason why there is none."""
@@ -78,10 +70,7 @@ class TrainedAlone:
 
         def make() -> Network:
             network = Network(self.skeleton, architecture, self.classes)
-            if self.begin:
-                network.load_state_dict(self.begin(architecture))
-            else:
-                initialise(network, torch.Generator().manual_seed(derive(seed, "weights")))
+            initialise(network, torch.Generator().manual_seed(derive(seed, "weights")))
             return network.to(self.device)
 
         trainer = NetworkTrainer(

@@ -75,8 +75,6 @@ class SearchSettings:
     """Whose operations go on: every member's of the front, or the most accurate member's alone."""
     sampling: Literal["fitness", "evolution"] = "fitness"
     """How a round of NSE finds what it scores: all drawn by fitness, or half of it and then variations of the best."""
-    finalist_epochs: int = 0
-    """Epochs that the finalists share in a last round of their own; 0 for no such round."""
     shrink_by: Literal["angle", "fitness"] = "angle"
     then: Literal["spos", "one-shot"] = "spos"
     """How `shrinking` searches what is left."""
@@ -143,15 +141,6 @@ class Lab(Protocol):
 
     def train_alone(self, round: int, space: SearchSpace) -> TrainedRound:
         """No supernet: each architecture that is to be scored is trained by itself first."""
-
-    def train_finalists(self, round: int, space: SearchSpace, count: int) -> TrainedRound:
-        """No supernet: each of `count` architectures is trained on from the weights that the round before shared.
-
-        `space` holds their operations. Together they are given the epochs that the settings have for them.
-        """
-
-    def scored(self, round: int) -> Sequence[tuple[Architecture, float]]:
-        """Everything that a finished round has scored, with its accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,7 +129,6 @@ STRATEGIES.add(
                 "rehearse",
                 "inherit_from",
                 "sampling",
-                "finalist_epochs",
             }
         ),
         scores_every_round=True,

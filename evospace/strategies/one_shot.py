@@ -34,6 +34,5 @@ STRATEGIES.add(
         summary="path dropout over the whole space, then random architectures (Bender et al., 2018)",
         search=one_shot,
         rule=lambda settings: "path-dropout",
-        honours=frozenset({"finalist_epochs"}),
     ),
 )

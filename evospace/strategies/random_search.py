@@ -42,7 +42,6 @@ STRATEGIES.add(
         search=random_search,
         rule=lambda settings: "uniform",
         branches=("single", "multi"),
-        honours=frozenset({"finalist_epochs"}),
     ),
 )
 STRATEGIES.add(

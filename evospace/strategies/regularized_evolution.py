@@ -69,6 +69,6 @@ STRATEGIES.add(
         search=regularized_evolution,
         rule=lambda settings: None if settings.score_by == "training" else "uniform",
         branches=("single", "multi"),
-        honours=frozenset({"score_by", "finalist_epochs"}),
+        honours=frozenset({"score_by"}),
     ),
 )

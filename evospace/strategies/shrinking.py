@@ -136,7 +136,7 @@ STRATEGIES.add(
         search=shrinking,
         rule=lambda settings: "nse" if settings.shrink_by == "fitness" else "uniform",
         branches=("single", "multi"),
-        honours=frozenset({"candidates", "shrink_by", "then", "finalist_epochs"}),
+        honours=frozenset({"candidates", "shrink_by", "then"}),
         rounds=lambda operations, settings: len(stages(operations, settings)),
         sizes=lambda state, settings: stages(_largest(state.inherited if state.round else state.waiting), settings),
     ),

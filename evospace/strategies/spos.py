@@ -138,6 +138,5 @@ STRATEGIES.add(
         search=spos,
         rule=lambda settings: "uniform",
         branches=("single", "multi"),
-        honours=frozenset({"finalist_epochs"}),
     ),
 )

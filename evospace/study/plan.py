@@ -48,9 +48,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "published": PUBLISHED,
 }
 """The ablations of NSE: what each changes."""
-FINALS: Mapping[str, Any] = {"finalist_epochs": 1 / 7}
-"""A seventh of all epochs for the finalists: what a round of the larger searches has without them. A variant that has
-them gives a share where a search has a number."""
 COMPARED: Mapping[str, Mapping[str, Any]] = {
     **{name: {"strategy": name} for name in STRATEGIES},
     "nse-single": VARIANTS["single-branch"],
@@ -63,13 +60,6 @@ FURTHER: Mapping[str, Mapping[str, Any]] = {
     "shrinking-one-shot": {"strategy": "shrinking", "then": "one-shot"},
     "spos-multi": {"strategy": "spos", "branches": "multi"},
     "random-multi": {"strategy": "random", "branches": "multi"},
-    "nse-finalists": {
-        "strategy": "nse",
-        **FINALS,
-        "candidates": 6,
-    },  # six rounds of 27 operations, and so room for a seventh
-    "spos-finalists": {"strategy": "spos", **FINALS},
-    "random-finalists": {"strategy": "random", **FINALS},
 }
 """More forms of the rivals, each the other choice of one setting, compared where they are named: not among all."""
 _READ_BY_SOME = ("candidates", "weights", "train_gates", "fitness_pairs")
@@ -86,11 +76,9 @@ class Job:
     length: int
     seed: int
     rounds: int
-    """So many the strategy takes, less a last one of finalists."""
+    """So many the strategy takes."""
     config: SearchConfig
     """With the epochs per round that make the training images equal."""
-    share: float = 0.0
-    """Of all its epochs, the finalists'."""
 
     @property
     def key(self) -> str:
@@ -153,8 +141,6 @@ def _chosen(
 def _job(
     settings: StudySettings, name: str, changes: Mapping[str, Any], operations: int, length: int, seed: int
 ) -> Job:
-    total = settings.epochs * length
-    share = changes.get("finalist_epochs", 0.0)
     honoured = STRATEGIES[changes.get("strategy", REFERENCE)].honours
     own = {name: getattr(settings, name) for name in _READ_BY_SOME if name in honoured}
     config = SearchConfig(
@@ -176,10 +162,10 @@ def _job(
             "device": settings.device,
             **own,
             **changes,
-            "finalist_epochs": finals(total, share),
         }
     )
     rounds = rounds_of(config)
+    total = settings.epochs * length
     strategy = STRATEGIES[config.strategy]
     samples = settings.samples // rounds if strategy.scores_every_round else settings.samples
     if strategy.rule(SearchSettings.of(config)) is None:
@@ -190,8 +176,7 @@ def _job(
         length=length,
         seed=seed,
         rounds=rounds,
-        share=share,
-        config=_with(config, epochs=epochs_each(total, rounds, share), samples=max(1, samples)),
+        config=_with(config, epochs=max(1, round(total / rounds)), samples=max(1, samples)),
     )
 
 
@@ -218,45 +203,33 @@ def _with(config: SearchConfig, **changes: Any) -> SearchConfig:
     return SearchConfig(**(config.to_dict() | changes))
 
 
-def finals(total: int, share: float) -> int:
-    """Epochs of the finalists, where they have a share of all."""
-    return max(1, round(share * total)) if share else 0
-
-
-def epochs_each(total: int, rounds: int, share: float = 0.0) -> int:
-    """The nearest whole number of epochs in each of `rounds`, beside the finalists' share."""
-    return max(1, round((total - finals(total, share)) / rounds))
-
-
-def off_by(total: int, rounds: int, share: float = 0.0) -> float:
-    """Relative error of what those come to together."""
-    return abs(epochs_each(total, rounds, share) * rounds + finals(total, share) - total) / total
+def off_by(total: int, rounds: int) -> float:
+    """Relative error of `rounds` times the nearest whole number of epochs per round."""
+    return abs(max(1, round(total / rounds)) * rounds - total) / total
 
 
 def _require_equal(settings: StudySettings, jobs: Iterable[Job], lengths: Iterable[int]) -> None:
     """Raise `UsageError` where some method would see 5 % more or fewer training images than asked for."""
-    kinds = sorted({(job.rounds, job.share) for job in jobs})
+    rounds = sorted({job.rounds for job in jobs})
     lengths = list(lengths)
-    bad = next(((k, n) for n in lengths for k in kinds if off_by(settings.epochs * n, *k) > TOLERANCE), None)
+    bad = next(((r, n) for n in lengths for r in rounds if off_by(settings.epochs * n, r) > TOLERANCE), None)
     if bad is None:
         return
-    near = _totals(settings.epochs, kinds, lengths)
-    (rounds, share), total = bad[0], settings.epochs * bad[1]
-    each, last = epochs_each(total, rounds, share), finals(total, share)
+    near = _totals(settings.epochs, rounds, lengths)
+    total = settings.epochs * bad[1]
     raise UsageError(
-        f"--epochs {settings.epochs}: {total} epochs in {rounds} rounds{f' beside {last} of finalists' if last else ''}"
-        f" are {each} each, {each * rounds + last} in all, more than 5 % off, so that methods would not see the same"
-        f" number of images; totals that do for rounds {listed(sorted({r for r, _ in kinds}))}:"
-        f" {', '.join(map(str, near))}"
+        f"--epochs {settings.epochs}: {total} epochs in {bad[0]} rounds are {max(1, round(total / bad[0]))} each,"
+        f" {max(1, round(total / bad[0])) * bad[0]} in all, more than 5 % off, so that methods would not see the same"
+        f" number of images; totals that do for rounds {listed(rounds)}: {', '.join(map(str, near))}"
     )
 
 
-def _totals(epochs: int, kinds: list[tuple[int, float]], lengths: list[int]) -> list[int]:
+def _totals(epochs: int, rounds: list[int], lengths: list[int]) -> list[int]:
     """The nearest total that does below `epochs`, where there is one, and the two nearest above it."""
-    last = epochs + 14 * math.lcm(*(rounds for rounds, _ in kinds))
+    last = epochs + 2 * math.lcm(*rounds)
 
     def does(total: int) -> bool:
-        return all(off_by(total * n, *kind) <= TOLERANCE for n in lengths for kind in kinds)
+        return all(off_by(total * n, r) <= TOLERANCE for n in lengths for r in rounds)
 
     def above() -> Iterator[int]:
         return (total for total in range(epochs + 1, last + 1) if does(total))

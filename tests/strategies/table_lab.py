@@ -62,14 +62,6 @@ class TableLab:
         self.trained.append(("alone", space, False))
         return self._round(space)
 
-    def train_finalists(self, round: int, space: SearchSpace, count: int) -> TableRound:
-        self.trained.append((f"finalists {count}", space, True))
-        return self._round(space)
-
-    def scored(self, round: int) -> list[tuple[Architecture, float]]:
-        scores = [(architecture, self.oracle(architecture)) for architecture in self.asked]
-        return [(architecture, score) for architecture, score in scores if not isinstance(score, str)]
-
     def _round(self, space: SearchSpace) -> TableRound:
         pairs = [(b, name) for b, names in enumerate(space.candidates) for name in names]
         return TableRound(

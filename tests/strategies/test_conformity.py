@@ -20,11 +20,9 @@ from evospace.experiment import prepare
 from evospace.lab import SupernetLab
 from evospace.ops.pools import pool_names
 from evospace.problem import part_of
-from evospace.runs.checkpoints import KeptWeights
 from evospace.runs.files import write_bytes
 from evospace.runs.front import read_front
 from evospace.runs.run_directory import RunDirectory
-from evospace.space.architecture import Architecture
 from evospace.strategies.strategy import STRATEGIES
 from tests.interruptions import Moments, content
 
@@ -35,9 +33,7 @@ VARIANTS = {
     "nse": [
         [],
         ["--branches", "single", "--no-lock", "--no-rehearse", "--inherit-from", "best", "--sampling", "evolution"],
-        ["--finalist-epochs", "2"],
     ],
-    "spos": [[], ["--finalist-epochs", "2"]],
 }
 CASES = [(name, tuple(flags)) for name in STRATEGIES for flags in VARIANTS.get(name, [[]])]
 POOL = "mobile27:kernel<=5:expansion<=3"
@@ -144,26 +140,6 @@ def test_a_search_that_was_ended_twice_comes_to_the_same_bits_as_one_that_was_no
             assert main(args) in (130, 0)
     assert main(args) == 0
     assert content(tmp_path / "run") == content(expected)
-
-
-def test_finalists_begin_with_the_shared_weights_and_need_some(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    experiment = prepare(SearchConfig(data=str(images), image_size=8, budget=BUDGET, pool=POOL, epochs=1))
-    supernet = experiment.bench.supernet(1, experiment.problem.full)
-    shared = experiment.bench.estimator(supernet, 1)
-    architecture = Architecture.of([names[:1] for names in experiment.problem.full.candidates])
-    kept = KeptWeights(tmp_path)
-    alone = experiment.bench.finalists(shared, 6, kept, lambda: None)
-    still = replace(alone, recipe=replace(alone.recipe, lr=1e-7, weight_decay=0.0))
-    begun, trained = shared.weights(architecture), still.weights(architecture)
-    weights = [name for name in begun if "running" not in name and "num" not in name]
-    assert all(torch.allclose(begun[name], trained[name], atol=1e-5) for name in weights)
-    assert kept.get(str(architecture)) is not None
-    for flags in (["--strategy", "regularized-evolution", "--score-by", "training"], ["--strategy", "darts"]):
-        asked = ["search", "--data", str(images), "--budget", BUDGET, *flags, "--finalist-epochs", "1"]
-        assert main([*asked, "--out", str(tmp_path / "run")]) == 2
-        assert "--finalist-epochs" in capsys.readouterr().err
 
 
 DRAWING = """

@@ -72,12 +72,6 @@ class TableLab:
     def train_alone(self, round: int, space: SearchSpace) -> TableRound:
         raise NotImplementedError
 
-    def train_finalists(self, round: int, space: SearchSpace, count: int) -> TableRound:
-        raise NotImplementedError
-
-    def scored(self, round: int) -> list[tuple[Architecture, float]]:
-        raise NotImplementedError
-
 
 def run(lab: TableLab, state: SearchState | None = None, **changes: object) -> list[RoundResult]:
     settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]

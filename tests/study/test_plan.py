@@ -142,23 +142,8 @@ def test_a_study_is_given_more_to_do() -> None:
 def test_a_further_form_of_a_rival_is_compared_where_it_is_named(name: str) -> None:
     further, rival = plan_jobs(settings(strategies=f"{name},{FURTHER[name]['strategy']}", operations="5", seeds=1))
     changed = {k for k, v in further.config.to_dict().items() if v != rival.config.to_dict()[k]}
-    assert changed - {"epochs"} == set(FURTHER[name]) - {"strategy"}
-    assert ("epochs" in changed) == ("finalist_epochs" in changed)
+    assert changed == set(FURTHER[name]) - {"strategy"}
     assert name not in {job.variant for job in plan_jobs(settings(strategies="all", operations="5", seeds=1))}
-
-
-@given(epochs=st.integers(7, 200), size=st.sampled_from((5, 9, 14, 27)), length=st.integers(1, 4))
-def test_finalists_take_a_seventh_of_the_epochs(epochs: int, size: int, length: int) -> None:
-    lists = {"operations": str(size), "lengths": str(length), "seeds": 1}
-    try:
-        jobs = plan_jobs(settings(epochs=epochs, strategies="nse-finalists,random-finalists,random", **lists))
-    except UsageError:  # a total that does not divide
-        return
-    for job in jobs:
-        rounds = {"nse-finalists": -(-(size - 1) // 5)}.get(job.variant, 1)
-        last = 0 if job.variant == "random" else round(epochs * length / 7)
-        assert (job.rounds, job.config.finalist_epochs) == (rounds, last)
-        assert abs(rounds * job.config.epochs + last - epochs * length) <= TOLERANCE * epochs * length
 
 
 @pytest.mark.parametrize(
