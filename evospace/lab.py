@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
@@ -30,6 +31,7 @@ from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RuleName
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import inherit_weights
+from evospace.training.network_trainer import NetworkState
 from evospace.training.snapshot import TrainState, pack, take, unpack
 from evospace.training.supernet_trainer import (
     EpochReport,
@@ -146,8 +148,9 @@ class SupernetLab:
     def train_alone(self, round: int, space: SearchSpace) -> LabRound:
         """No supernet: an architecture is trained when it is to be scored."""
         self.progress.start_round(round)
-        where = f"round {round}, an architecture by itself"
-        estimator = self.bench.alone(self.kept, lambda: self.check_signals(where))
+        estimator = self.bench.alone(
+            under_way=partial(self._under_way, round), on_step=partial(self._after_step_alone, round), kept=self.kept
+        )
         probabilities = initial_probabilities(space)
         active = [(b, name) for b, names in enumerate(space.candidates) for name in names]
         self.last = LabRound(
@@ -178,10 +181,28 @@ class SupernetLab:
         self._saved = time.monotonic()
 
     def _after_step(self, round: int, progressed: Progressed) -> None:
-        if self.signals.take_save() or time.monotonic() - self._saved > SAVE_SECONDS:
+        if self._due():
             self._save(round, progressed)
         position = progressed.state.position
         self.check_signals(f"round {round}, epoch {position.epoch + 1}, step {position.step}")
+
+    def _under_way(self, round: int, architecture: Architecture) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        saved = self.checkpoints.newest(round)
+        return saved if saved and saved[1].get("architecture") == str(architecture) else None
+
+    def _after_step_alone(self, round: int, architecture: Architecture, state: NetworkState) -> None:
+        if self._due():
+            tensors, meta = state.copy()
+            self.checkpoints.save(tensors, meta | {"round": round, "architecture": str(architecture)})
+            self._saved = time.monotonic()
+        position = state.position
+        self.check_signals(
+            f"round {round}, an architecture by itself, epoch {position.epoch + 1}, step {position.step}"
+        )
+
+    def _due(self) -> bool:
+        """Whether to store now what is being trained."""
+        return self.signals.take_save() or time.monotonic() - self._saved > SAVE_SECONDS
 
     def check_signals(self, where: str) -> None:
         """Raise `InterruptedRunError` where a signal asks for the end."""

@@ -11,7 +11,7 @@ from evospace.data import SearchSplits
 from evospace.devices import out_of_memory
 from evospace.errors import UsageError
 from evospace.estimation.shared_weights import SharedWeights
-from evospace.estimation.trained_alone import Kept, TrainedAlone
+from evospace.estimation.trained_alone import TrainedAlone
 from evospace.seeding import derive
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
@@ -116,10 +116,10 @@ class Workbench:
             **hooks,
         )
 
-    def alone(self, kept: Kept, on_step: Callable[[], None]) -> TrainedAlone:
+    def alone(self, **hooks: Any) -> TrainedAlone:
         """Scores by training each architecture by itself, with the search's epochs, batch and rate.
 
-        `kept` keeps the weights of what is trained.
+        `hooks` as `TrainedAlone` has them: where weights and states are kept.
         """
         config = self.config
         return TrainedAlone(
@@ -130,8 +130,7 @@ class Workbench:
             scoring=self.splits.scoring,
             seed=config.seed,
             device=self.device,
-            on_step=on_step,
-            kept=kept,
+            **hooks,
         )
 
     def estimator(self, supernet: SuperNet, round: int) -> SharedWeights:

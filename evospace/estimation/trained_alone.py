@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from evospace.seeding import derive
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import Skeleton
 from evospace.supernet.network import Network, initialise
-from evospace.training.network_trainer import NetworkTrainer
+from evospace.training.network_trainer import NetworkState, NetworkTrainer
 from evospace.training.recipe import Recipe
 from evospace.training.standalone import accuracy_of
 
@@ -40,8 +41,10 @@ class TrainedAlone:
     scoring: Split
     seed: int
     device: str
-    on_step: Callable[[], None]
-    """Called after every step; may raise to end the training, which is begun anew when the search goes on."""
+    under_way: Callable[[Architecture], tuple[Mapping[str, Tensor], Mapping[str, Any]] | None]
+    """What was stored of an architecture's training that was ended, if anything."""
+    on_step: Callable[[Architecture, NetworkState], None]
+    """Called after every step of its training; may store the state, and may raise to end the training."""
     kept: Kept
 
     def score(self, architecture: Architecture) -> float | str:
@@ -49,6 +52,7 @@ class TrainedAlone:
         try:
             network = Network(self.skeleton, architecture, self.classes)
             network.load_state_dict(self.weights(architecture))
+            torch.manual_seed(derive(self.seed, f"score {architecture}"))  # whether it was trained just now or before
             return accuracy_of(network.to(self.device), self.scoring)
         except CollapseError:
             return "not finite"
@@ -80,7 +84,10 @@ class TrainedAlone:
             classes=self.classes,
             seed=seed,
             device=self.device,
-            on_step=lambda state: self.on_step(),
+            on_step=partial(self.on_step, architecture),
         )
-        state = trainer.run(trainer.start())
+        state = trainer.start()
+        if stored := self.under_way(architecture):
+            state.restore(*stored)
+        state = trainer.run(state)
         return {key: value.detach().cpu().clone() for key, value in state.network.state_dict().items()}

@@ -1,5 +1,7 @@
 """What is promised of every strategy, shown for each that is registered, in real searches on tiny images."""
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from evospace.experiment import prepare
 from evospace.lab import SupernetLab
 from evospace.ops.pools import pool_names
 from evospace.problem import part_of
+from evospace.runs.checkpoints import KeptWeights
 from evospace.runs.files import write_bytes
 from evospace.runs.front import read_front
 from evospace.runs.run_directory import RunDirectory
@@ -142,6 +145,29 @@ def test_a_search_that_was_ended_twice_comes_to_the_same_bits_as_one_that_was_no
     assert content(tmp_path / "run") == content(expected)
 
 
+def test_an_architecture_trained_by_itself_goes_on_where_a_signal_ended_its_training(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(1)
+    args = arguments(images, "regularized-evolution", ("--score-by", "training"), tmp_path / "run")
+    args += ["--samples", "2", "--epochs", "3", "--resume"]  # two architectures of three epochs of two steps
+    steps, step = 0, torch.optim.SGD.step
+
+    def counted(*given: Any, **more: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 9:  # the third of the second architecture
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*given, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", counted)
+        assert main(args) == 143
+        assert "an architecture by itself, epoch 2, step 1; everything is saved" in capsys.readouterr().err
+        assert main(args) == 0
+    assert steps == 12
+
+
 DRAWING = """
 import evospace
 from torch import nn
@@ -172,6 +198,54 @@ def test_operations_that_draw_for_themselves_draw_the_same_after_an_end(images: 
         assert main(ended) == 130
     torch.manual_seed(1)
     assert main([*ended, "--resume"]) == 0
+    assert content(tmp_path / "ended") == content(tmp_path / "whole")
+
+
+NOISY = """
+import evospace
+import torch
+from torch import nn
+
+
+class Noise(nn.Module):
+    def forward(self, images):
+        return images + 30 * torch.randn_like(images)
+
+
+@evospace.operation(kernel=(3,))
+def noisy(spec, shape):
+    convolution = nn.Conv2d(shape.in_channels, shape.out_channels, 3, stride=shape.stride, padding=1)
+    return nn.Sequential(convolution, nn.BatchNorm2d(shape.out_channels), Noise())
+"""
+
+
+def test_an_architecture_whose_training_was_kept_scores_as_it_would_have(images: Path, tmp_path: Path) -> None:
+    """Ended when its weights are kept and its score is not: an operation that draws has drawn nothing since."""
+    torch.set_num_threads(1)
+    (tmp_path / "noisy.py").write_text(NOISY)
+    base = ["search", "--data", str(images), "--image-size", "8", "--strategy", "random-draw", "--budget", "macs=2M"]
+    base += [
+        "--epochs",
+        "12",
+        "--lr",
+        "0.3",
+        "--pool",
+        "latency19:kernel<=3:expansion<=1",
+        "--ops",
+        str(tmp_path / "noisy.py"),
+    ]
+    assert main([*base, "--out", str(tmp_path / "whole")]) == 0
+    assert "noisy" in (tmp_path / "whole/front.json").read_text()
+    put = KeptWeights.put
+
+    def end(*args: Any) -> None:
+        put(*args)
+        raise InterruptedRunError("ended by the test", 130)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KeptWeights, "put", end)
+        assert main([*base, "--out", str(tmp_path / "ended")]) == 130
+    assert main([*base, "--out", str(tmp_path / "ended"), "--resume"]) == 0
     assert content(tmp_path / "ended") == content(tmp_path / "whole")
 
 
