@@ -42,16 +42,12 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     stored = read_config(run.path)
     load_ops(settings.ops)
     load_recipe(settings.recipe)
-    front = run.finished_front(int(stored.get("max_rounds") or 0))
-    if front is None:
-        raise UsageError(f"{run.path}: not finished; go on with: evospace search --out {run.path} --resume")
-    states = run.database.states()
-    scored = in_budget(run.database.evaluations(states[-1].round), front.budget)
+    front, round, scored = _last_round(run, int(stored.get("max_rounds") or 0))
     chosen = spread_evenly(scored, settings.networks)
     settings = replace(settings, data_dir=settings.data_dir or str(stored.get("data_dir", "")))
     root = run.path / "ranking"
     _open(root, settings)
-    about = {"run": str(run.path), "round": states[-1].round, "scored": len(scored), "settings": settings.to_dict()}
+    about = {"run": str(run.path), "round": round, "scored": len(scored), "settings": settings.to_dict()}
     left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
     broken: list[str] = []
     say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
@@ -86,6 +82,15 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     if len(entries) < len(chosen):
         lines.append(f"{len(entries)} of {len(chosen)} networks are done; go on with: {again}")
     return found, lines
+
+
+def _last_round(run: RunDirectory, max_rounds: int) -> tuple[Front, int, list[Scored]]:
+    """Front, number and networks in the budget of a run's last round; raises `UsageError` where that is to come."""
+    front = run.finished_front(max_rounds)
+    if front is None:
+        raise UsageError(f"{run.path}: not finished; go on with: evospace search --out {run.path} --resume")
+    last = run.database.states()[-1].round
+    return front, last, in_budget(run.database.evaluations(last), front.budget)
 
 
 def _open(root: Path, settings: RankingSettings) -> None:
