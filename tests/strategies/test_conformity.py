@@ -224,16 +224,8 @@ def test_an_architecture_whose_training_was_kept_scores_as_it_would_have(images:
     torch.set_num_threads(1)
     (tmp_path / "noisy.py").write_text(NOISY)
     base = ["search", "--data", str(images), "--image-size", "8", "--strategy", "random-draw", "--budget", "macs=2M"]
-    base += [
-        "--epochs",
-        "12",
-        "--lr",
-        "0.3",
-        "--pool",
-        "latency19:kernel<=3:expansion<=1",
-        "--ops",
-        str(tmp_path / "noisy.py"),
-    ]
+    base += ["--epochs", "12", "--lr", "0.3", "--pool", "latency19:kernel<=3:expansion<=1"]
+    base += ["--ops", str(tmp_path / "noisy.py")]
     assert main([*base, "--out", str(tmp_path / "whole")]) == 0
     assert "noisy" in (tmp_path / "whole/front.json").read_text()
     put = KeptWeights.put
