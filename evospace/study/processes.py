@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,8 +26,8 @@ AGAIN_SECONDS = 10.0
 """A job that has not ended is asked again: what it was doing may have ended just then, and the next part begun."""
 TAKEN = 75
 """Exit code of a job that another process is at (`EX_TEMPFAIL` of sysexits.h)."""
-ASKED = frozenset({130, 143, -signal.SIGTERM})
-"""Exit codes of a job that was asked to end: by a signal that it took, or before it could take one."""
+ASKED = frozenset({130, 143})
+"""Exit codes of a job that was asked to end, and took the signal."""
 LOG, LOCK = "log.txt", ".lock"
 
 Work = Callable[[Path, Signals], None]
@@ -58,6 +59,7 @@ class Queue:
         waiting, running, start = list(works), dict[int, tuple[str, BaseProcess]](), time.monotonic()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([self.module] if self.module else [])
+        _start_server()
         with Signals() as signals:
             while waiting or running:
                 up = bool(self.seconds) and time.monotonic() - start > self.seconds
@@ -100,6 +102,19 @@ class Queue:
             left = [pair for pair in left if pair[1].is_alive()]
 
 
+def _start_server() -> None:
+    """Start what forks the jobs, deaf to SIGTERM: a whole process group may get one, and how jobs end is told by it.
+
+    It hands its mask on, which `_one` takes off. The tracker of resources would take ours off where it began later.
+    """
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[bool]:
     """Make the folder of a job and hold it; yields whether it is ours. The system lets go where the process ends."""
@@ -131,6 +146,7 @@ def _one(work: Work, key: str, folder: Path) -> None:
     """The child: one job, its output in the folder's log; an error is told in a line, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches every process of a terminal; the parent asks by SIGTERM
     with Signals() as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os._exit(_claimed_and_done(work, key, folder, signals))
 
 

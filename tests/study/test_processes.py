@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -66,6 +68,32 @@ def test_a_signal_ends_all_once_they_have_saved_and_begins_no_other(
     assert {path.parent.name for path in tmp_path.glob("*/saved")} == {"a", "b"}
     assert ended == {"a": 143, "b": 143}
     assert not (tmp_path / "c").exists()
+
+
+GROUP = """
+import sys
+from pathlib import Path
+from evospace.errors import InterruptedRunError
+from evospace.study.processes import Queue
+from tests.study.works import UntilAsked
+if __name__ == "__main__":
+    queue = Queue(folder=Path(sys.argv[1]), jobs=2, on_end=lambda key, code: print(key, code, flush=True))
+    try:
+        queue.run({"a": UntilAsked(), "b": UntilAsked()}, "a test", "once more")
+    except InterruptedRunError as error:
+        sys.exit(error.exit_code)
+"""
+
+
+def test_a_signal_to_the_whole_process_group_is_one_request_to_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", GROUP, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    when([tmp_path / "a/begun", tmp_path / "b/begun"], lambda: os.killpg(process.pid, signal.SIGTERM)).join()
+    said, _ = process.communicate()
+    assert sorted(said.splitlines()) == ["a 143", "b 143"]
+    assert process.returncode == 143
+    assert (tmp_path / "a/saved").exists()
+    assert (tmp_path / "b/saved").exists()
 
 
 def test_the_time_that_is_up_ends_all_in_the_same_way(tmp_path: Path) -> None:
