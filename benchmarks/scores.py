@@ -2,8 +2,9 @@
 
 For a finished search whose networks `evospace study ranking RUN` has retrained: accuracy and cross-entropy under the
 shared weights, on the scoring images and on training images, with more calibration, after steps of the network's own
-from those weights, and after as many from scratch.
-Run: python benchmarks/scores.py RUN [--steps 20,40,80] [--json]
+from those weights, and after as many from scratch. The steps have the search's batch size and half its learning rate,
+unless others are given.
+Run: python benchmarks/scores.py RUN [--steps 20,40,80] [-b 32 --lr 0.1] [--json]
 """
 
 import argparse
@@ -43,18 +44,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--steps", default="20,40,80")
+    parser.add_argument("-b", "--batch-size", type=int, default=0)
+    parser.add_argument("--lr", type=float, default=0.0)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     steps = [int(text) for text in args.steps.split(",")]
     ranked = [e for e in json.loads((args.run / "ranking.json").read_text())["networks"] if "top1" in e]
     experiment = prepare(replace(settings_from(SearchConfig, read_config(args.run), str(args.run)), resume=False))
+    config = experiment.config
+    recipe = Recipe(batch_size=args.batch_size or config.batch_size, lr=args.lr or config.lr / 2, clip_grad=CLIP)
     states = RunDirectory(args.run).database.states()
     supernet = _supernet(experiment, RunDirectory(args.run).checkpoint(states[-1].round), ranked)
     found = []
     for entry in ranked:
         architecture = Architecture.from_json(entry["architecture"])
-        found.append(_scores(experiment, supernet, states[-1].round, architecture, steps))
+        found.append(_scores(experiment, supernet, states[-1].round, architecture, steps, recipe))
         print(f"{entry['key']}: tested {100 * entry['top1']:.2f} %, {found[-1]}", flush=True)
     tested = [entry["top1"] for entry in ranked]
     taus = {name: float(kendalltau([scores[name] for scores in found], tested).statistic) for name in found[0]}
@@ -74,7 +79,12 @@ def _supernet(experiment: Experiment, checkpoint: Path, ranked: list[Mapping[str
 
 
 def _scores(
-    experiment: Experiment, supernet: SuperNet, round: int, architecture: Architecture, steps: list[int]
+    experiment: Experiment,
+    supernet: SuperNet,
+    round: int,
+    architecture: Architecture,
+    steps: list[int],
+    recipe: Recipe,
 ) -> Scores:
     splits, found = experiment.bench.splits, Scores()
     plain = splits.train.without_augmentation().subset(list(range(0, len(splits.train), 4)))
@@ -86,11 +96,15 @@ def _scores(
             label = f"shared, {name} images, {calibration} batches"
             found |= _measured(label, _loaded(experiment, architecture, weights), split)
     shared = experiment.bench.estimator(supernet, round).weights(architecture)
-    for count in steps:
-        network = _trained(experiment, architecture, count, lambda: _loaded(experiment, architecture, shared))
-        found |= _measured(f"{count} steps from shared", network, splits.scoring)
-    network = _trained(experiment, architecture, max(steps), lambda: _drawn(experiment, architecture))
-    return found | _measured(f"{max(steps)} steps from scratch", network, splits.scoring)
+    starts: dict[str, Callable[[], Network]] = {
+        "shared": lambda: _loaded(experiment, architecture, shared),
+        "scratch": lambda: _drawn(experiment, architecture),
+    }
+    for start, make in starts.items():
+        for count in steps:
+            network = _trained(experiment, recipe, count, make)
+            found |= _measured(f"{count} steps from {start}", network, splits.scoring)
+    return found
 
 
 def _loaded(experiment: Experiment, architecture: Architecture, weights: Mapping[str, torch.Tensor]) -> Network:
@@ -105,12 +119,12 @@ def _drawn(experiment: Experiment, architecture: Architecture) -> Network:
     return network
 
 
-def _trained(experiment: Experiment, architecture: Architecture, steps: int, make: Callable[[], Network]) -> nn.Module:
-    config, train = experiment.config, experiment.bench.splits.train
-    epochs = math.ceil(steps * config.batch_size / len(train))
-    recipe = Recipe(epochs=epochs, batch_size=config.batch_size, lr=config.lr / 2, clip_grad=CLIP)
-    part = train.subset(list(range(min(steps * config.batch_size // epochs, len(train)))))
-    trainer = NetworkTrainer(recipe=recipe, make=make, train=part, classes=experiment.problem.classes, seed=1)
+def _trained(experiment: Experiment, recipe: Recipe, steps: int, make: Callable[[], Network]) -> nn.Module:
+    train = experiment.bench.splits.train
+    epochs = math.ceil(steps * recipe.batch_size / len(train))
+    part = train.subset(list(range(min(steps * recipe.batch_size // epochs, len(train)))))
+    classes = experiment.problem.classes
+    trainer = NetworkTrainer(recipe=replace(recipe, epochs=epochs), make=make, train=part, classes=classes, seed=1)
     return trainer.run(trainer.start()).network
 
 
