@@ -4,7 +4,7 @@ Reads a study's database (docs/studies/NAME, say), trains every chosen network f
 the epochs, batch size and rate given, the job's seed, and tests it once. What is done is kept in OUT: the same command
 goes on, and several at a time share the work. Prints a line per method, and how far nse is ahead of it, paired by seed.
 Run where the study's data lies: python benchmarks/retrained_again.py STUDY OUT --epochs 16 -b 256 --lr 0.2
-[--operations 27] [--lengths 1] [--seeds 3] [--methods nse,random] [--json]
+[--operations 27] [--length 1] [--seeds 3] [--methods nse,random] [--json]
 """
 
 import argparse
@@ -44,17 +44,18 @@ def main() -> None:
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--recipe", default="small-images")
     parser.add_argument("--operations", type=int, default=27)
-    parser.add_argument("--lengths", type=int, default=1)
+    parser.add_argument("--length", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", default="nse,nse-single,random,spos,proxyless")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    args.out /= f"epochs-{args.epochs}-batch-{args.batch_size}-lr-{args.lr:g}"  # another recipe is another result
     torch.set_num_threads(1)
     methods = args.methods.split(",")
     jobs = [
         job
         for job in StudyDatabase(args.study / "study.db").finished().values()
-        if job.result and (job.operations, job.length) == (args.operations, args.lengths) and job.variant in methods
+        if job.result and (job.operations, job.length) == (args.operations, args.length) and job.variant in methods
     ]
     for job in sorted(jobs, key=lambda job: (job.seed, methods.index(job.variant))):
         if job.seed < args.seeds:
