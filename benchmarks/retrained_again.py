@@ -1,8 +1,9 @@
 """Does another retraining tell another story? The networks that a study's searches chose, retrained by another recipe.
 
 Reads a study's database (docs/studies/NAME, say), trains every chosen network from scratch with the study's recipe but
-the epochs, batch size and rate given, the job's seed, and tests it once. What is done is kept in OUT: the same command
-goes on, and several at a time share the work. Prints a line per method, and how far nse is ahead of it, paired by seed.
+the epochs, batch size and rate given, the job's seed, and tests it once. What is done is kept in OUT, one for each
+study: the same command goes on, and several at a time share the work. Prints a line per method, and how far nse is
+ahead of it, paired by seed.
 Run where the study's data lies: python benchmarks/retrained_again.py STUDY OUT --epochs 16 -b 256 --lr 0.2
 [--operations 27] [--length 1] [--seeds 3] [--methods nse,random] [--json]
 """
@@ -18,14 +19,14 @@ from typing import Any
 import torch
 
 from evospace.config import SearchConfig
-from evospace.estimation.evaluation import Evaluation
 from evospace.experiment import prepare
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json
 from evospace.runs.front import Front
 from evospace.settings_file import settings_from
 from evospace.space.architecture import Architecture
-from evospace.study.database import Finished, StudyDatabase
+from evospace.study.database import Finished
+from evospace.study.directory import StudyDirectory
 from evospace.study.paired import difference
 from evospace.study.processes import claimed
 from evospace.study.retrained import read_object, retrained_and_tested
@@ -42,19 +43,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("-b", "--batch-size", type=int, required=True)
     parser.add_argument("--lr", type=float, required=True)
-    parser.add_argument("--recipe", default="small-images")
     parser.add_argument("--operations", type=int, default=27)
     parser.add_argument("--length", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", default="nse,nse-single,random,spos,proxyless")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    args.out /= f"epochs-{args.epochs}-batch-{args.batch_size}-lr-{args.lr:g}"  # another recipe is another result
+    args.out /= f"epochs-{args.epochs}-batch-{args.batch_size}-lr-{args.lr:g}"  # others are other results
     torch.set_num_threads(1)
     methods = args.methods.split(",")
     jobs = [
         job
-        for job in StudyDatabase(args.study / "study.db").finished().values()
+        for job in StudyDirectory(args.study).database.finished().values()
         if job.result and (job.operations, job.length) == (args.operations, args.length) and job.variant in methods
     ]
     for job in sorted(jobs, key=lambda job: (job.seed, methods.index(job.variant))):
@@ -71,8 +71,9 @@ def _once(args: argparse.Namespace, job: Finished) -> None:
         if not ours or stored.exists():
             return
         config = replace(
-            load_recipe(args.recipe),
+            load_recipe(StudyDirectory(args.study).require().recipe),
             network=f"{_front(folder, job)}#0",
+            data_dir=str(job.settings["data_dir"]),
             epochs=args.epochs,
             batch_size=args.batch_size,
             lr=args.lr,
@@ -80,7 +81,7 @@ def _once(args: argparse.Namespace, job: Finished) -> None:
             threads=1,
             out=str(folder / "retrained"),
         )
-        write_json(stored, retrained_and_tested(config) | {"epochs": args.epochs})
+        write_json(stored, retrained_and_tested(config))
         drop_large(folder)
 
 
@@ -92,7 +93,7 @@ def _front(folder: Path, job: Finished) -> Path:
         config = replace(settings_from(SearchConfig, dict(job.settings), job.key), resume=False)
         experiment = prepare(config)
         architecture = Architecture.from_json(job.result["architecture"])
-        member: Evaluation = experiment.problem.evaluation(architecture, job.result["score"], 1)
+        member = experiment.problem.evaluation(architecture, job.result["score"], 1)
         front = Front(
             budget=config.budget,
             data=config.data,
