@@ -28,11 +28,10 @@ from evospace.space.architecture import Architecture
 from evospace.study.database import Finished
 from evospace.study.directory import StudyDirectory
 from evospace.study.paired import difference
+from evospace.study.plan import REFERENCE
 from evospace.study.processes import claimed
 from evospace.study.retrained import read_object, retrained_and_tested
 from evospace.study.worker import drop_large
-
-REFERENCE = "nse"
 
 
 def main() -> None:
@@ -57,6 +56,8 @@ def main() -> None:
         for job in StudyDirectory(args.study).database.finished().values()
         if job.result and (job.operations, job.length) == (args.operations, args.length) and job.variant in methods
     ]
+    if lacking := set(methods) - {job.variant for job in jobs}:
+        parser.error(f"no finished job of {', '.join(sorted(lacking))} at these operations and length in {args.study}")
     for job in sorted(jobs, key=lambda job: (job.seed, methods.index(job.variant))):
         if job.seed < args.seeds:
             _once(args, job)
