@@ -5,7 +5,7 @@ the epochs, batch size and rate given, the job's seed, and tests it once. What i
 study: the same command goes on, and several at a time share the work. Prints a line per method, and how far nse is
 ahead of it, paired by seed.
 Run where the study's data lies: python benchmarks/retrained_again.py STUDY OUT --epochs 16 -b 256 --lr 0.2
-[--operations 27] [--length 1] [--seeds 3] [--methods nse,random] [--json]
+[--operations 27] [--length 1] [--methods nse,random] [--json]
 """
 
 import argparse
@@ -44,7 +44,6 @@ def main() -> None:
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--operations", type=int, default=27)
     parser.add_argument("--length", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", default="nse,nse-single,random,spos,proxyless")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -59,8 +58,7 @@ def main() -> None:
     if lacking := set(methods) - {job.variant for job in jobs}:
         parser.error(f"no finished job of {', '.join(sorted(lacking))} at these operations and length in {args.study}")
     for job in sorted(jobs, key=lambda job: (job.seed, methods.index(job.variant))):
-        if job.seed < args.seeds:
-            _once(args, job)
+        _once(args, job)
     _tell(args, methods, jobs)
 
 

@@ -1,9 +1,9 @@
 """Steady times on a machine that is not: everything in turn, pass after pass, and only while the machine is quiet.
 
 On a shared machine a neighbour doubles every time for seconds, and a median over such a minute says little (on the
-2-core machine of docs/results.md two halves of one series differed by 38 %, their fastest passes by 4 %). So a sample
-counts only where a reference network, timed just before and after it, ran as fast as it can; and an item is timed until
-its fastest samples agree.
+2-core machine of docs/results/cost-and-latency.md two halves of one series differed by 38 %, their fastest passes by
+4 %). So a sample counts only where a reference network, timed just before and after it, ran as fast as it can; and an
+item is timed until its fastest samples agree.
 """
 
 import statistics

@@ -21,7 +21,7 @@ SPARSE = 0.5
 """Operations that sparse gates give a block of a multi-branch space, about, before anything is known of a budget.
 
 There are far more architectures of many thin operations than of few wide ones at the same cost, so that uniform gates
-inside a budget draw hardly anything else. Chosen on held-out images (docs/results.md)."""
+inside a budget draw hardly anything else. Chosen on held-out images (docs/results/study-history.md)."""
 
 
 def log_odds(space: SearchSpace) -> list[float]:

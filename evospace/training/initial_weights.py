@@ -3,7 +3,7 @@
 The operations of a block take turns: the layers after it see one operation's output in one step and another's in the
 next. Where each has drawn its weights by itself these outputs have nothing to do with one another, and a short round
 ends before the layers after them can be of use to all. `align` and `soften` let the operations begin alike
-(`--initial-weights aligned`); what that is worth is in docs/results.md.
+(`--initial-weights aligned`); what that is worth is in docs/results/study-history.md.
 """
 
 from collections import defaultdict

@@ -31,7 +31,7 @@ TRAVEL, LR_LOW, LR_HIGH = 30.0, 5e-3, 1e-1
 CLIP = 1.0
 """Largest norm of a weight step's gradient, about its median on digits. Architectures drawn at random give gradients
 with a heavy tail (one in a hundred is twenty times the median), which ruin weights that are trained already, as those
-that `--weights inherit` carries over: docs/results.md."""
+that `--weights inherit` carries over: docs/results/study-history.md."""
 ROLLBACKS = 3
 """Times that a collapsed epoch is taken back, with half the learning rate, before the round fails."""
 
