@@ -23,13 +23,13 @@ from evospace.experiment import prepare
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json
 from evospace.runs.front import Front
+from evospace.runs.lock import claimed
 from evospace.settings_file import settings_from
 from evospace.space.architecture import Architecture
 from evospace.study.database import Finished
 from evospace.study.directory import StudyDirectory
 from evospace.study.paired import difference
 from evospace.study.plan import REFERENCE
-from evospace.study.processes import claimed
 from evospace.study.retrained import read_object, retrained_and_tested
 from evospace.study.worker import drop_large
 

@@ -15,7 +15,8 @@ from evospace.config import SearchConfig
 from evospace.data import load_data
 from evospace.ops.user import load_ops_file
 from evospace.runs.front import read_front
-from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.runs.run_directory import RunDirectory
+from evospace.runs.stored_settings import read_config
 from evospace.settings_file import settings_from
 from evospace.supernet.network import Network
 from evospace.training.recipe import Recipe

@@ -23,7 +23,8 @@ from evospace.config import SearchConfig
 from evospace.data.splits import Split
 from evospace.experiment import Experiment, prepare
 from evospace.runs.checkpoints import load_checkpoint
-from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.runs.run_directory import RunDirectory
+from evospace.runs.stored_settings import read_config
 from evospace.settings_file import settings_from
 from evospace.space.architecture import Architecture
 from evospace.strategies.queues import inherit

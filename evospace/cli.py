@@ -13,7 +13,7 @@ from typing import Literal
 
 import tyro
 
-from evospace.cli_arguments import stored_config, take
+from evospace.cli_arguments import parse, stored_config, take
 from evospace.cli_networks import evaluate_command, export_command, report_command, retrain_command
 from evospace.cli_study import study_command
 from evospace.config import SearchConfig, load_config
@@ -42,6 +42,10 @@ SEARCH_HELP = """Search a Pareto front of architectures by evolving the search s
 --config FILE.yaml reads settings from a file, one `name: value` a line; flags win."""
 
 
+RESUMING = ("search", "extend", "retrain")
+"""Commands that have --resume."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, 2 usage, 3 budget, 4 data, 130 interrupted, 141 nobody reads on)."""
     args = list(sys.argv[1:] if argv is None else argv)
@@ -66,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"evospace: {kind}{printable(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("evospace: interrupted at once; what was stored before is kept, go on with --resume", file=sys.stderr)
+        again = "go on with --resume" if args[0] in RESUMING else "give the command again"
+        print(f"evospace: interrupted at once; what was stored before is kept, {again}", file=sys.stderr)
         return 130
 
 
@@ -90,7 +95,9 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
     path = Path(given) if given else None
     path = path or stored_config(rest)
     default = load_config(path, begun=not given) if path else SearchConfig()
-    config = tyro.cli(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
+    config = parse(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
+    if config.resume and not path and not config.data:
+        raise UsageError(f"--out {config.out}: holds no run that --resume could go on with; give the run's directory")
     config.check_required()
     return config
 
@@ -124,7 +131,7 @@ def _extend(args: Sequence[str]) -> int:
     run = Path(args[0])
     default = extension_defaults(run)
     extend(
-        run, tyro.cli(SearchConfig, args=args[1:], default=default, prog="evospace extend RUN", description=EXTEND_HELP)
+        run, parse(SearchConfig, args=args[1:], default=default, prog="evospace extend RUN", description=EXTEND_HELP)
     )
     return 0
 
@@ -148,7 +155,7 @@ class CheckArgs:
 
 
 def _check(args: Sequence[str]) -> int:
-    parsed = tyro.cli(CheckArgs, args=args, prog="evospace check")
+    parsed = parse(CheckArgs, args=args, prog="evospace check")
     SearchConfig(image_size=parsed.image_size, workers=parsed.workers)  # the same limits
     from evospace.data.check import check_data
     from evospace.report.check_lines import check_lines, reading
@@ -194,7 +201,7 @@ class ShowArgs:
 
 
 def _show(args: Sequence[str]) -> int:
-    parsed = tyro.cli(ShowArgs, args=args, prog="evospace show")
+    parsed = parse(ShowArgs, args=args, prog="evospace show")
     from evospace.networks import find_run
     from evospace.ops.user import load_ops_file
     from evospace.report.plan_lines import outcome_line
@@ -234,7 +241,7 @@ def _show(args: Sequence[str]) -> int:
 def _profile(args: Sequence[str]) -> int:
     from evospace.profiling.settings import ProfileSettings
 
-    parsed = tyro.cli(ProfileSettings, args=args, prog="evospace profile")
+    parsed = parse(ProfileSettings, args=args, prog="evospace profile")
     parsed.check_required()
     from evospace.profiling.command import profile_or_verify
 
@@ -261,7 +268,7 @@ class PoolsArgs:
 
 
 def _pools(args: Sequence[str]) -> int:
-    parsed = tyro.cli(PoolsArgs, args=args, prog="evospace pools")
+    parsed = parse(PoolsArgs, args=args, prog="evospace pools")
     from evospace.ops.pools import POOLS, pool_with
 
     if not parsed.name:

@@ -1,10 +1,42 @@
-"""Flags that are taken off a command line before the others are read. No torch here."""
+"""Command lines are read: flags taken off before the others, and the others by tyro. No torch here."""
 
+import io
+import re
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
 
 from evospace.errors import UsageError
+
+T = TypeVar("T")
+
+
+def parse(cls: type[T], args: Sequence[str], prog: str, **options: Any) -> T:
+    """`args` as a `cls`, by `tyro.cli`; raises `UsageError`, in a line, where they cannot be read."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            parsed: T = tyro.cli(cls, args=args, prog=prog, **options)
+            return parsed
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+        raise UsageError(f"{_first_words(said.getvalue())}; {prog} --help lists what it takes") from None
+
+
+def _first_words(box: str) -> str:
+    """What tyro's box says between its title and its next rule, and the flags that it thinks were meant."""
+    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()[1:]]
+    text = "\n".join("\0" if set(line) in ({"─"}, {"-"}) else line for line in lines)
+    parts = [part.strip() for part in text.split("\0") if part.strip()]
+    meant = next((part for part in parts if part.startswith("Perhaps you meant")), "")
+    flags = re.findall(r"^(--[\w-]+)", meant, flags=re.MULTILINE)
+    hint = f" (did you mean {' or '.join(flags)}?)" if flags else ""
+    return " ".join(parts[0].split()).rstrip(".") + hint
 
 
 def stored_config(args: Sequence[str]) -> Path | None:
@@ -21,7 +53,7 @@ def take(flag: str, args: Sequence[str]) -> tuple[str, list[str]]:
     for i, arg in enumerate(rest):
         if arg == flag:
             if i + 1 == len(rest):
-                raise UsageError(f"{flag} needs a YAML file")
+                raise UsageError(f"{flag} needs a value")
             return rest[i + 1], rest[:i] + rest[i + 2 :]
         if arg.startswith(f"{flag}="):
             return arg.partition("=")[2], rest[:i] + rest[i + 1 :]

@@ -4,9 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
-from evospace.cli_arguments import stored_config, take
+from evospace.cli_arguments import parse, stored_config, take
 from evospace.errors import UsageError, printable
 from evospace.settings_file import load_settings
 
@@ -23,8 +21,12 @@ def retrain_command(args: Sequence[str]) -> int:
     stored = stored_config(rest)
     if stored and recipe:
         raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
+    if stored and (stored.parent / "run.db").exists():
+        raise UsageError(f"--out {stored.parent}: holds a search, not a retraining; give the folder of a retraining")
     default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or "small-images")
-    config = tyro.cli(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
+    config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
+    if config.resume and not stored and not config.network and not config.init:
+        raise UsageError(f"--out {config.out}: holds no retraining that --resume could go on with; give its folder")
     from evospace.retraining.command import retrain
 
     retrain(config)
@@ -35,7 +37,7 @@ def evaluate_command(args: Sequence[str]) -> int:
     """`evospace evaluate`; returns the exit code."""
     from evospace.evaluation.settings import EvaluateSettings
 
-    parsed = tyro.cli(EvaluateSettings, args=args, prog="evospace evaluate")
+    parsed = parse(EvaluateSettings, args=args, prog="evospace evaluate")
     from evospace.evaluation.command import evaluate
     from evospace.report.progress import console
 
@@ -52,7 +54,7 @@ def export_command(args: Sequence[str]) -> int:
     """`evospace export`; returns the exit code."""
     from evospace.deploy.settings import ExportSettings
 
-    parsed = tyro.cli(ExportSettings, args=args, prog="evospace export")
+    parsed = parse(ExportSettings, args=args, prog="evospace export")
     parsed.check_required()
     from evospace.export import export
 
@@ -65,7 +67,7 @@ def report_command(args: Sequence[str]) -> int:
     """`evospace report`; returns the exit code."""
     from evospace.report.settings import ReportArgs
 
-    parsed = tyro.cli(ReportArgs, args=args, prog="evospace report")
+    parsed = parse(ReportArgs, args=args, prog="evospace report")
     from evospace.report.page import write_report
 
     print(f"wrote {printable(write_report(Path(parsed.run), Path(parsed.out) if parsed.out else None))}")

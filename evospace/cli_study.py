@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from evospace.cli_arguments import take
+from evospace.cli_arguments import parse, take
 from evospace.errors import UsageError, printable, unknown_name
 from evospace.study.settings import Kind, RankingSettings, StudySettings, load_preset
 
@@ -55,7 +55,7 @@ def _settings(kind: Kind, args: Sequence[str]) -> StudySettings:
     if default.kind != kind:
         raise UsageError(f"--out holds a study of {default.kind}, not of {kind}; choose another --out")
     text = STUDY_HELP.format(what=WHAT[kind])
-    return tyro.cli(StudySettings, args=rest, default=default, prog=f"evospace study {kind}", description=text)
+    return parse(StudySettings, args=rest, default=default, prog=f"evospace study {kind}", description=text)
 
 
 def _stored(args: Sequence[str]) -> StudySettings | None:
@@ -81,7 +81,7 @@ class StudyReportArgs:
 
 
 def _report(args: Sequence[str]) -> int:
-    parsed = tyro.cli(StudyReportArgs, args=args, prog="evospace study report")
+    parsed = parse(StudyReportArgs, args=args, prog="evospace study report")
     from evospace.report.progress import console
     from evospace.study.report import write_study_report
 
@@ -96,7 +96,7 @@ def _report(args: Sequence[str]) -> int:
 
 
 def _ranking(args: Sequence[str]) -> int:
-    parsed = tyro.cli(RankingSettings, args=args, prog="evospace study ranking")
+    parsed = parse(RankingSettings, args=args, prog="evospace study ranking")
     from evospace.study.ranking_command import rank
 
     found, lines = rank(parsed)

@@ -59,7 +59,7 @@ def search(config: SearchConfig | None = None, *, bare: bool = False, **settings
 def _finished(config: SearchConfig) -> SearchResult | None:
     """The result of a run that has nothing left to do; the data are not even opened."""
     run = RunDirectory(Path(config.out))
-    if not (run.path / "config.yaml").exists():
+    if not run.begun:
         return None
     run.check_settings(config)
     run.check_contents(_sources(load_ops(config.ops)), operations=True)
@@ -177,8 +177,11 @@ class Experiment:
 
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""
+        if not self.directory.begun:
+            self.strategy.check(self.problem, self.settings, self.first_state())
         self.directory.open(self.config, self.contents)
-        with Signals() as signals, torch.random.fork_rng(devices=rng_devices(self.device)):
+        alone = self.directory.alone(self.config)
+        with alone, Signals() as signals, torch.random.fork_rng(devices=rng_devices(self.device)):
             screen = console()
             if recovered := self.directory.recover_database():
                 screen.print(recovered, soft_wrap=True)

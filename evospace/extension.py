@@ -10,7 +10,8 @@ from evospace.errors import DataError, UsageError
 from evospace.experiment import TABLE, Experiment, prepare, search
 from evospace.result import SearchResult
 from evospace.runs.files import flush_folder, write_text
-from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.runs.run_directory import RunDirectory
+from evospace.runs.stored_settings import read_config
 from evospace.settings_file import completed, settings_from
 from evospace.strategies.contract import SearchState
 from evospace.strategies.nse import extended
@@ -22,6 +23,8 @@ SAME = ("strategy", "data", "budget", "seed", "skeleton", "branches", "image_siz
 
 def extension_defaults(run: Path) -> SearchConfig:
     """The settings that an extension of `run` begins from: the run's, less its pool, operations and end."""
+    if next(run.glob("net-*"), None) and not (run / "run.db").exists():  # a retraining
+        raise UsageError(f"{run}: holds no search; give the run directory of a search")
     old = settings_from(SearchConfig, completed(SearchConfig, read_config(run)), f"{run / 'config.yaml'}")
     return replace(old, pool="", ops="", out="", resume=False, max_rounds=0)
 
@@ -92,7 +95,7 @@ def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state:
     known = {row.operation for row in old.database.ledger()} | {n for names in state.waiting for n in names}
     new_names = [name for name in full.candidates[0] if name not in known]
     if not new_names:
-        raise UsageError(f"{old.path} has traversed every operation of that pool already; name others")
+        raise UsageError(f"{old.path} has every operation of that pool already, traversed or waiting; name others")
     if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
         raise UsageError(f"{new.path} is not empty; choose another --out")
     added = full.with_candidates([new_names] * len(full.candidates))

@@ -1,6 +1,7 @@
 """Finds the networks that a command line names: published ones, members of a front, checkpoints, descriptions."""
 
 import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def find_networks(name: str) -> list[FoundNetwork]:
     text, mark, position = name.rpartition("#") if "#" in name else (name, "", "")
     path = _existing(Path(text))
     if path is None:
+        if _begun(Path(text)):
+            again = f"evospace search --out {shlex.quote(text)} --resume"
+            raise UsageError(f"{text}: the search has no finished round yet; go on with it first: {again}")
         raise UsageError(
             f"{name!r:.200} is neither a published network ({', '.join(PUBLISHED)}) nor a run, front.json, network.json"
             " or checkpoint"
@@ -136,6 +140,14 @@ def _described(name: str, front: Front, index: int) -> DescribedNetwork:
         class_names=front.class_names,
         data=front.data,
     )
+
+
+def _begun(run: Path) -> bool:
+    """Whether it is a run, which may have no finished round yet."""
+    try:
+        return (run / "run.db").is_file()
+    except OSError:  # as below
+        return False
 
 
 def _existing(path: Path) -> Path | None:

@@ -8,7 +8,7 @@ from evospace.cost.latency_table import LatencyTable, Setting
 from evospace.networks import find_network
 from evospace.profiling.measure import doubts, measure
 from evospace.profiling.profile import UNKNOWN
-from evospace.profiling.runtimes import machine
+from evospace.profiling.runtimes import machine, require_runtime
 
 
 def latencies(name: str, *, se: bool, table: str, measured: bool, setting: Setting) -> tuple[dict[str, Any], list[str]]:
@@ -26,6 +26,7 @@ def latencies(name: str, *, se: bool, table: str, measured: bool, setting: Setti
         found["latency_ms"] = made.predict_ns(architecture) / 10**6
         warnings = doubts(made, table)
     else:
+        require_runtime(setting)
         made = LatencyTable(
             setting=setting, machine=machine(setting), skeleton=skeleton, classes=classes, reference_ns=UNKNOWN
         )

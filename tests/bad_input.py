@@ -198,6 +198,11 @@ SETTINGS = [
     Case("a folder as settings file", lambda: Path("c.yaml").mkdir(), CONFIG, 2),
     Case("a FIFO as settings file", lambda: os.mkfifo("c.yaml"), CONFIG, 2),
     Case("no settings file", lambda: None, CONFIG, 2),
+    Case("a misspelt flag", lambda: None, "search --dat digits --budget macs=1M --out run", 2),
+    Case("a flag of a wrong type", lambda: None, "search --data digits --epochs many --out run", 2),
+    Case("a flag that is no choice", lambda: None, "search --data digits --branches both --out run", 2),
+    Case("a command without what it needs", lambda: None, "check", 2),
+    Case("fewer images than a search needs", lambda: None, "search --data digits --budget macs=1M --train-images 5", 2),
     *(
         Case(f"--{flag}", lambda: None, f"search --data digits --budget macs=1M --{flag}", 2)
         for flag in ("lr nan", "lr inf", "epochs 0", "workers -1", "prune-threshold nan", "seed 99999999999999999999")
@@ -315,6 +320,7 @@ BUDGETS = [
     Case("a budget that is no number", NOTHING, f"{DIGITS} macs=nan", 2),
     Case("a window whose start is above its end", NOTHING, f"{DIGITS} macs=3M..2M", 2),
     Case("a window between two reachable costs", NOTHING, f"{DIGITS} macs=69729..69730", 3),
+    Case("a window that the first round's operations do not reach", NOTHING, f"{DIGITS} macs=100000..100100", 3),
     Case("a budget below the cheapest network", NOTHING, f"{DIGITS} macs=1", 3),
     Case("a plan for such a budget", NOTHING, "plan --data digits --budget macs=1", 3),
     Case("a budget above the dearest network", NOTHING, f"{DIGITS} macs=1G", 3),

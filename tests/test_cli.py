@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import evospace
 from evospace.cli import COMMANDS, main
@@ -18,6 +19,7 @@ from evospace.errors import BudgetError, DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.problem import make_problem
 from evospace.runs.front import Front
+from evospace.runs.lock import claimed
 from evospace.runs.run_directory import RunDirectory
 from evospace.show import describe_network
 from evospace.space.architecture import Architecture
@@ -101,6 +103,16 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (["pools", "mobile28"], 2, "mobile27"),
         (["pools", "modern:kernl<=5"], 2, "did you mean kernel"),
         (["search", "--data", "digits", "--budget", "macs=1M", "--pool", "modern:kernel<3"], 2, "no operation"),
+        (["search", "--data", "digits", "--budgt", "macs=1M"], 2, "did you mean --budget"),
+        (["search", "--epochs", "x"], 2, "Error parsing --epochs"),
+        (["search", "--branches", "both"], 2, "'multi'"),
+        (["export", "--to", "onxx"], 2, "evospace export --help"),
+        (["check"], 2, "Missing from evospace check: STR A folder of images"),
+        (["study", "space-size", "--out"], 2, "--out needs a value"),
+        (["search", "--resume", "--out", "nowhere"], 2, "holds no run that --resume could go on with"),
+        (["retrain", "--resume", "--out", "nowhere"], 2, "holds no retraining that --resume could go on with"),
+        (["report", "nowhere"], 2, "nowhere: holds no readable config.yaml"),
+        (["study", "ranking", "nowhere"], 2, "nowhere: holds no search"),
     ],
 )
 def test_mistakes_get_one_line_and_their_exit_code(
@@ -262,9 +274,10 @@ def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def interrupt(args: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(COMMANDS, "show", interrupt)
-    assert main(["show", "nsenet"]) == 130
-    assert "--resume" in capsys.readouterr().err
+    for command, again in (("search", "go on with --resume"), ("show", "give the command again")):
+        monkeypatch.setitem(COMMANDS, command, interrupt)
+        assert main([command, "nsenet"]) == 130
+        assert capsys.readouterr().err.rstrip().endswith(again)
 
 
 def test_help_does_not_load_torch() -> None:
@@ -343,3 +356,23 @@ def test_a_reader_that_has_enough_ends_it_without_a_traceback() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_the_directory_alone_goes_on_with_what_was_asked_for_last(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    quick = [*QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--out", str(run)]
+    assert main(["search", *quick]) == 0
+    assert main(["search", "--out", str(run), "--resume", "--max-rounds", "2", "--debug"]) == 0
+    stored = yaml.safe_load((run / "config.yaml").read_text())
+    assert (stored["max_rounds"], stored["resume"], stored["debug"]) == (2, False, False)
+
+
+def test_a_run_is_searched_by_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    quick = [*QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--out", str(run)]
+    assert main(["search", *quick]) == 0
+    before = (run / "config.yaml").read_bytes()
+    with claimed(run):
+        assert main(["search", "--out", str(run), "--resume", "--max-rounds", "2"]) == 2
+    assert "is being searched by another process" in capsys.readouterr().err
+    assert (run / "config.yaml").read_bytes() == before

@@ -3,10 +3,12 @@
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from evospace.errors import UsageError, reason
 from evospace.ops.build import build_op
+from evospace.ops.kinds import KINDS
 from evospace.ops.spec import BlockShape, OpSpec
 
 METRICS = ("macs", "params")
@@ -27,9 +29,31 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
 
 @cache
 def _count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:
+    images = (1, shape.in_channels, shape.resolution, shape.resolution)
+    if KINDS[spec.kind].source_sha256:
+        _require_contract(spec, shape, images)
     with torch.device("meta"):
         module = build_op(spec, shape)
-    return count_module(module, (1, shape.in_channels, shape.resolution, shape.resolution))
+    return count_module(module, images)
+
+
+def _require_contract(spec: OpSpec, shape: BlockShape, images: tuple[int, ...]) -> None:
+    """Raise `UsageError`, naming the operation and the block, where a user's own does not do what `BlockShape` says."""
+    wanted = (1, shape.out_channels, shape.out_resolution, shape.out_resolution)
+    where = f"operation {spec.name}, of a file of --ops, for {images} -> {wanted} at stride {shape.stride}"
+    try:
+        with torch.device("meta"), torch.no_grad():
+            module = build_op(spec, shape)
+            if not isinstance(module, nn.Module):
+                raise UsageError(f"{where}: returns {module!r:.80}; return a torch.nn.Module")
+            found = module.eval()(torch.empty(images))
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{where}: {type(error).__name__}: {reason(error):.200}") from error
+    if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
+        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise UsageError(f"{where}: gives {given}; use shape.in_channels, shape.out_channels and shape.stride")
 
 
 def count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:

@@ -42,9 +42,11 @@ def with_train_images(data: ImageData, count: int, seed: int) -> ImageData:
     """The data with `count` of its training images, drawn by `seed`; the test is not touched.
 
     Raises:
-        UsageError: there are fewer.
+        UsageError: there are fewer, or it is too few for a search.
     """
     held = len(data.train)
+    if problem := too_few(count):
+        raise UsageError(f"--train-images {count}: {problem}; raise it, or leave it out for all")
     if count > held:
         raise UsageError(f"--train-images {count}: {data.name} has {held}; give at most that, or 0 for all")
     order = torch.randperm(held, generator=torch_generator(seed, "train-images"))

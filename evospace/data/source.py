@@ -16,6 +16,11 @@ __all__ = ["ImageData", "SearchSplits", "hold_out", "load_data"]
 _LARGEST = 4 << 30
 
 
+def same_data(given: str, known: str) -> bool:
+    """Whether `--data`, if given, names the data set or folder that is known, however it is spelled."""
+    return given in ("", known) or (Path(given).is_dir() and Path(given).resolve() == Path(known).resolve())
+
+
 def load_data(
     name_or_dir: str,
     *,

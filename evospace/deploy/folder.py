@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evospace.errors import DiskError, UsageError, reason
 from evospace.reading import read_json
-from evospace.runs.files import flush_folder
+from evospace.runs.files import FULL, flush_folder
 
 MARK = "evospace-export"
 """`format` in an export's config.json: tells our folders from those of others."""
@@ -29,7 +29,8 @@ def new_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         filling = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     except OSError as error:
-        raise DiskError(f"cannot write {out}: {reason(error)}; nothing was exported") from error
+        kind = DiskError if error.errno in FULL else UsageError
+        raise kind(f"--out {out}: cannot be written ({reason(error)}); nothing was exported") from error
     try:
         yield filling
         filling.chmod(0o755)

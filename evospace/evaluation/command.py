@@ -11,9 +11,9 @@ from rich import box
 from rich.table import Table
 
 from evospace.cost.network_cost import count_network
-from evospace.data import ImageData, load_data
+from evospace.data import ImageData, load_data, same_data
 from evospace.devices import device_of
-from evospace.errors import DataError, NotFiniteError
+from evospace.errors import DataError, NotFiniteError, UsageError
 from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
 from evospace.evaluation.settings import EvaluateSettings
 from evospace.ops.user import load_ops
@@ -22,7 +22,7 @@ from evospace.report.tables import short
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
-from evospace.runs.run_directory import read_config
+from evospace.runs.stored_settings import read_config
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
 
@@ -60,12 +60,12 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
 def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettings:
     """Where the data lie, as the retraining was told, unless that is given; operations are code, and never taken so."""
     path = Path(settings.checkpoint)
-    around = (path, path / "retrained", *list(path.parents)[2:3])
+    around = (path, path / "retrained", *list(path.parents)[:3])
     root = next((folder for folder in around if next(folder.glob("net-*"), None)), None)
     if root is None or not (root / "config.yaml").is_file():
         return settings
     stored = read_config(root)
-    same = not settings.data or settings.data == stored.get("data")
+    same = same_data(settings.data, str(stored.get("data", "")))
     data_dir = settings.data_dir or (str(stored.get("data_dir", "")) if same else "")
     return replace(settings, data_dir=data_dir)
 
@@ -73,6 +73,10 @@ def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettin
 def _checkpoints(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
+    folders = (path, *sorted(path.glob("seed-*")))  # one training, or those of one network
+    files = [folder / f"{weights}.safetensors" for folder in folders for weights in WEIGHTS]
+    if own := [file for file in files if file.is_file()]:
+        return own
     jobs = jobs_in(path / "retrained" if (path / "retrained").is_dir() else path)
     finished = [job.checkpoint(weights) for job in jobs for weights in WEIGHTS if job.checkpoint(weights).is_file()]
     if not finished:
@@ -83,16 +87,21 @@ def _checkpoints(path: Path) -> list[Path]:
 
 def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> ImageData:
     described, seed = stored.described, stored.training.get("data_seed")
-    data = load_data(
-        settings.data or described.data,
-        data_dir=Path(settings.data_dir) if settings.data_dir else None,
-        image_size=described.skeleton.image_size,
-        seed=seed if type(seed) is int else 0,
-        device=device,
-        workers=settings.workers,
-    )
+    try:
+        data = load_data(
+            settings.data or described.data,
+            data_dir=Path(settings.data_dir) if settings.data_dir else None,
+            image_size=described.skeleton.image_size,
+            seed=seed if type(seed) is int else 0,
+            device=device,
+            workers=settings.workers,
+        )
+    except UsageError as error:
+        if settings.data:
+            raise
+        raise UsageError(f"{error}; {described.name} was trained on it: say with --data where it lies now") from error
     trained = stored.training.get("contents")
-    if isinstance(trained, dict) and settings.data in ("", described.data) and trained != dict(data.contents):
+    if isinstance(trained, dict) and same_data(settings.data, described.data) and trained != dict(data.contents):
         raise DataError(
             f"{data.name}: the images are not those that {described.name} was trained on, so that its test images may"
             " have been trained on; restore them, or test on other images with --data"

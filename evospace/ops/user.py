@@ -49,7 +49,7 @@ def _execute(path: Path, digest: str) -> tuple[str, ...]:
     loading.append(digest)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _forget(spec.name, digest)
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise UsageError(f"--ops {path}: {text}") from error

@@ -16,8 +16,8 @@ from evospace.retraining.processes import run_in_processes
 from evospace.retraining.work import Retraining, prepare
 from evospace.runs.network_file import save_description
 from evospace.runs.retrain_directory import Job, open_retraining
-from evospace.runs.run_directory import read_config
 from evospace.runs.signals import Signals
+from evospace.runs.stored_settings import read_config
 from evospace.settings_file import changed_settings
 
 

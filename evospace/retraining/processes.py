@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -30,7 +30,7 @@ def run_in_processes(
     """
     waiting, running, failed = list(jobs), dict[int, BaseProcess](), 0
     context = multiprocessing.get_context("spawn")
-    with Signals() as signals:
+    with Signals() as signals, _ended_at_last(running):
         while waiting or running:
             while waiting and len(running) < config.jobs and not signals.ending:
                 index, seed = waiting.pop(0)
@@ -63,6 +63,15 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _ended_at_last(running: Mapping[int, BaseProcess]) -> Iterator[None]:
+    """Whatever ends the queue, a second Ctrl-C too, no training goes on without it: they are deaf to Ctrl-C."""
+    try:
+        yield
+    finally:
+        _end(running.values())
 
 
 def _end(processes: Iterable[BaseProcess]) -> None:

@@ -48,7 +48,7 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
         advice = "free some space" if error.errno in FULL else "mend it"
         raise DiskError(
             f"cannot write {path}{amount}: {error.strerror or error}; nothing stored before is lost: {advice} and"
-            " go on with --resume"
+            " go on (where the command has it, with --resume)"
         ) from error
 
 

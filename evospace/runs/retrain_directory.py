@@ -1,18 +1,17 @@
 """`OUT/`: settings, environment and one folder per network and seed of a retraining."""
 
-import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evospace.errors import DataError, UsageError
 from evospace.reading import read_json
 from evospace.runs.contents import environment, require_contents
-from evospace.runs.files import write_json, write_text, writing
+from evospace.runs.files import write_json
+from evospace.runs.lock import claimed
+from evospace.runs.stored_settings import store_settings
 
 _BEGUN = ("config.yaml", "environment.json")
 
@@ -55,18 +54,10 @@ class Job:
 
 @contextmanager
 def alone_with(job: Job) -> Iterator[None]:
-    """Make the folder of a training and hold it: no other process trains into it meanwhile.
-
-    The system lets go where the process ends in any way. Raises `UsageError` where another one holds it.
-    """
-    with writing(job.path):
-        job.path.mkdir(parents=True, exist_ok=True)
-        file = (job.path / ".lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{job.path} is being trained by another process; wait for it, or end it") from None
+    """Make the folder of a training and hold it; raises `UsageError` where another process trains into it."""
+    with claimed(job.path) as ours:
+        if not ours:
+            raise UsageError(f"{job.path} is being trained by another process; wait for it, or end it")
         yield
 
 
@@ -77,6 +68,7 @@ def open_retraining(
 
     `changed` lists the settings that differ from the stored ones; `None` means that nothing may be there yet. Raises
     `UsageError` for a folder in use or changed settings, and `DataError` for other data or operations.
+    The settings become the stored ones, so that the folder alone goes on with what was asked for last.
     """
     try:
         if (root / "config.yaml").exists():
@@ -86,12 +78,13 @@ def open_retraining(
                 text = "; ".join(changed)
                 raise UsageError(f"{root} was begun with other settings ({text}); use those, or another --out")
             require_contents(root, contents)
+            store_settings(root, settings)
             return
         if root.exists() and any(not entry.name.endswith(_BEGUN) for entry in root.iterdir()):
             raise UsageError(f"{root} is not empty and holds no retraining; choose another --out")
         root.mkdir(parents=True, exist_ok=True)
         write_json(root / "environment.json", environment() | {"contents": dict(contents)})
-        write_text(root / "config.yaml", yaml.safe_dump(dict(settings), sort_keys=False))  # last: now it is one
+        store_settings(root, settings)  # last: now it is one
     except OSError as error:
         raise UsageError(f"--out {root}: cannot be used ({error.strerror}); choose another") from error
 

@@ -1,20 +1,21 @@
 """`runs/<name>/`: config, environment, database, checkpoints, front and pictures of one search."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evospace.config import NOT_PART_OF_THE_RESULT, SearchConfig
 from evospace.errors import DataError, UsageError
-from evospace.reading import read_json, read_yaml
+from evospace.reading import read_json
 from evospace.runs.contents import compare_contents, environment, read_contents, require_contents
 from evospace.runs.database import RunDatabase
-from evospace.runs.files import replace_file, write_json, write_text
+from evospace.runs.files import replace_file, write_json
 from evospace.runs.front import Front, read_front
+from evospace.runs.lock import LOCK, claimed
+from evospace.runs.stored_settings import read_config, store_settings
 from evospace.settings_file import changed_settings
 
 
@@ -28,6 +29,11 @@ class RunDirectory:
     def database(self) -> RunDatabase:
         """Rounds, ledger, evaluations."""
         return RunDatabase(self.path / "run.db")
+
+    @property
+    def begun(self) -> bool:
+        """Whether it holds a run."""
+        return (self.path / "config.yaml").exists()
 
     @property
     def front(self) -> Path:
@@ -77,8 +83,7 @@ class RunDirectory:
             ) from error
 
     def _open(self, config: SearchConfig, contents: Mapping[str, str]) -> None:
-        stored = self.path / "config.yaml"
-        if stored.exists():
+        if self.begun:
             if not config.resume:
                 raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
             self.check_settings(config)
@@ -90,7 +95,19 @@ class RunDirectory:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         self.database.create()
         write_json(self.path / "environment.json", environment() | {"contents": dict(contents)})
-        write_text(stored, yaml.safe_dump(config.to_dict(), sort_keys=False))  # last: now it is a run
+        store_settings(self.path, config.to_dict())  # last: now it is a run
+
+    @contextmanager
+    def alone(self, config: SearchConfig) -> Iterator[None]:
+        """Hold the run, which `config` goes on with, and keep its settings: the directory alone goes on with them.
+
+        Raises `UsageError` where another process holds it.
+        """
+        with claimed(self.path) as ours:
+            if not ours:
+                raise UsageError(f"{self.path} is being searched by another process; wait for it, or end it")
+            store_settings(self.path, read_config(self.path) | config.to_dict())
+            yield
 
     def check_settings(self, config: SearchConfig) -> None:
         """Raise `UsageError`, listing what differs, where the run was begun with other settings."""
@@ -148,7 +165,7 @@ class RunDirectory:
 
 
 _FOLDERS = ("checkpoints", "front", "tensorboard")
-_FILES = ("environment.json", "run.db", "run.db-journal", "run-previous.db")
+_FILES = (LOCK, "environment.json", "run.db", "run.db-journal", "run-previous.db")
 
 
 def _of_ours(entry: Path) -> bool:
@@ -156,14 +173,3 @@ def _of_ours(entry: Path) -> bool:
     if entry.name in _FOLDERS:
         return not any(entry.iterdir())
     return entry.name in _FILES or entry.name.startswith((".environment.json.", ".config.yaml.", ".run-previous.db."))
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The settings a run was begun with; raises `UsageError` where `path` holds no run."""
-    try:
-        data = read_yaml(path / "config.yaml")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")
-    return data

@@ -13,7 +13,7 @@ from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
 from evospace.strategies.pareto import front_hypervolume, survivors
-from evospace.strategies.queues import Names, default_rounds, inherit, reach, refill
+from evospace.strategies.queues import Names, Queues, Swap, default_rounds, inherit, reach, refill
 from evospace.strategies.rounds import Scored, closed, sample
 from evospace.strategies.spos import LEAST, FreshDraws, ask_variations
 from evospace.strategies.strategy import STRATEGIES, Strategy
@@ -55,11 +55,15 @@ def evolve(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchSt
         state = result.state
 
 
+def refilled(problem: Problem, settings: SearchSettings, state: SearchState) -> tuple[Queues, list[Swap]]:
+    """What the round after `state` searches; raises `BudgetError` where that cannot reach the budget."""
+    queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=state.rounds - state.round)
+    return reach(queues, problem.full, problem.table, problem.budget)
+
+
 def run_round(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState, round: int) -> RoundResult:
     """One round: refill, train, sample, score, rehearse, keep the front, inherit."""
-    rounds_left = state.rounds - round + 1
-    queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=rounds_left)
-    queues, swaps = reach(queues, problem.full, problem.table, problem.budget)
+    queues, swaps = refilled(problem, settings, state)
     inherited = [(b, name) for b, names in enumerate(queues.inherited) for name in names]
     locked = frozenset(inherited if settings.lock else ())
     trained = lab.train(round, problem.full.with_candidates(queues.active()), "nse", locked=locked)
@@ -134,5 +138,6 @@ STRATEGIES.add(
         scores_every_round=True,
         rounds=lambda operations, settings: default_rounds(operations, settings.candidates),
         sizes=active_sizes,
+        check=refilled,
     ),
 )

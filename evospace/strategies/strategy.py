@@ -19,6 +19,10 @@ def _everything(state: SearchState, settings: SearchSettings) -> list[int]:
     return [max(map(len, state.waiting))]
 
 
+def _nothing(problem: Problem, settings: SearchSettings, state: SearchState) -> None:
+    """A space that reaches the budget as a whole is searched as a whole."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
     """How architectures are found in a full space under a budget.
@@ -42,5 +46,7 @@ class Strategy:
     """How many rounds it takes, given the operations per block."""
     scores_every_round: bool = False
     """Whether each round scores `samples` architectures; else the last one alone does."""
+    check: Callable[[Problem, SearchSettings, SearchState], object] = _nothing
+    """Raises `BudgetError` where the round after a state cannot begin; the first is tried before anything is made."""
     sizes: Callable[[SearchState, SearchSettings], list[int]] = _everything
     """Operations per block in each round to come."""

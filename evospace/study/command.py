@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from evospace.errors import BudgetError, UsageError
+from evospace.errors import BudgetError
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
-from evospace.study.processes import ASKED, Queue
+from evospace.study.processes import ASKED, Queue, error_of
 from evospace.study.settings import StudySettings
 
 Say = Callable[[str], None]
@@ -53,14 +53,14 @@ def _do(settings: StudySettings, study: StudyDirectory, left: dict[str, Job], to
     from evospace.study.worker import DoJob  # loads torch
 
     done = total - len(left)
-    broken: list[str] = []
+    broken: dict[str, int] = {}
 
     def ended(key: str, code: int) -> None:
         nonlocal done
         found = study.database.finished().get(key)
         if found is None:
             if code not in ASKED:
-                broken.append(key)
+                broken[key] = code
                 say(f"{key}: ended with exit code {code} and no result; see {study.job(key) / 'log.txt'}")
             return
         done += 1
@@ -81,8 +81,9 @@ def _do(settings: StudySettings, study: StudyDirectory, left: dict[str, Job], to
     if queue.taken:
         say(f"{len(queue.taken)} jobs are done by another process")
     if broken:
-        text = f"{len(broken)} jobs ended without a result (see above; the first: {broken[0]})"
-        raise UsageError(f"{text}; the others are stored, and those are tried again by: {again(settings)}")
+        text = f"{len(broken)} jobs ended without a result (see above; the first: {next(iter(broken))})"
+        text = f"{text}; the others are stored, and those are tried again by: {again(settings)}"
+        raise error_of(broken.values())(text)
 
 
 def _equality(settings: StudySettings) -> str:

@@ -1,6 +1,6 @@
 """`OUT/`: settings, database and a folder for each job of a study."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -44,9 +44,11 @@ class StudyDirectory:
         return self.jobs / key
 
     def settings(self) -> StudySettings | None:
-        """What the study was begun with, and was given since; `None` where there is none yet."""
+        """What the study was begun with, and was given since, but for what is of one call; `None` where none is yet."""
         stored = self.path / "study.yaml"
-        return load_settings(StudySettings, stored, str(stored), begun=True) if stored.exists() else None
+        if not stored.exists():
+            return None
+        return replace(load_settings(StudySettings, stored, str(stored), begun=True), minutes=0.0, debug=False)
 
     def require(self) -> StudySettings:
         """As `settings`; raises `UsageError` where the folder holds no study."""

@@ -8,16 +8,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from evospace.errors import EvospaceError, InterruptedRunError, printable
-from evospace.runs.files import writing
+from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError, printable
+from evospace.runs.lock import LOCK, claimed
 from evospace.runs.signals import Signals
 
 POLL_SECONDS = 0.2
@@ -28,7 +27,7 @@ TAKEN = 75
 """Exit code of a job that another process is at (`EX_TEMPFAIL` of sysexits.h)."""
 ASKED = frozenset({130, 143})
 """Exit codes of a job that was asked to end, and took the signal."""
-LOG, LOCK = "log.txt", ".lock"
+LOG = "log.txt"
 
 Work = Callable[[Path, Signals], None]
 """Does a job in its folder, in a process of its own; has to be picklable."""
@@ -115,19 +114,9 @@ def _start_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
-    """Make the folder of a job and hold it; yields whether it is ours. The system lets go where the process ends."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def error_of(codes: Iterable[int]) -> type[EvospaceError]:
+    """What to raise for jobs that ended with these exit codes: bad data where all say so, else something to mend."""
+    return DataError if set(codes) == {DataError.exit_code} else UsageError
 
 
 def alone_in(folder: Path) -> bool:

@@ -17,8 +17,8 @@ DRAWS = 1000
 """Bootstrap samples of the pairs: enough for two digits of a 95 % interval."""
 INTERVAL = (2.5, 97.5)
 """Percentiles of the bootstrap."""
-FEWEST = 3
-"""Pairs below which a rank correlation says nothing."""
+FEWEST = 5
+"""Pairs below which a rank correlation says nothing: of three, two of six orders are perfect, and all their samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def spread_evenly(scored: Sequence[Scored], n: int) -> list[Scored]:
 def correlations(scores: Sequence[float], tested: Sequence[float], seed: int) -> dict[str, Any]:
     """Kendall's tau-b and Spearman's rho of paired values, each with a 95 % percentile bootstrap interval over pairs.
 
-    `None` for fewer than three pairs, or where all values of a side are the same.
+    `None` for fewer than five pairs, or where all values of a side are the same.
     """
     pairs = np.column_stack([scores, tested]) if len(scores) else np.empty((0, 2))
     drawn = numpy_generator(seed, "ranking-bootstrap").integers(0, max(len(pairs), 1), (DRAWS, len(pairs)))

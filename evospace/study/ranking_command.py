@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import yaml
 
+from evospace.config import load_config
 from evospace.errors import EvospaceError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.ops.user import load_ops
@@ -18,11 +19,11 @@ from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json, write_text
 from evospace.runs.front import Front
-from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.settings_file import changed_settings
 from evospace.space.architecture import Architecture
-from evospace.study.processes import ASKED, Queue, alone_in
+from evospace.study.processes import ASKED, Queue, alone_in, error_of
 from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import RANKING_FREE, RankingSettings
@@ -39,24 +40,26 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     """
     say = say or (lambda text: None if settings.json else print(text, flush=True))
     run = RunDirectory(Path(settings.run))
-    stored = read_config(run.path)
+    if not (run.path / "run.db").is_file():
+        raise UsageError(f"{run.path}: holds no search; give the run directory of a search")
+    stored = load_config(run.path / "config.yaml", begun=True)
     load_ops(settings.ops)
     load_recipe(settings.recipe)
-    front, round, scored = _last_round(run, int(stored.get("max_rounds") or 0))
+    front, round, scored = _last_round(run, stored.max_rounds)
     chosen = spread_evenly(scored, settings.networks)
-    settings = replace(settings, data_dir=settings.data_dir or str(stored.get("data_dir", "")))
+    settings = replace(settings, data_dir=settings.data_dir or stored.data_dir)
     root = run.path / "ranking"
     _open(root, settings)
     about = {"run": str(run.path), "round": round, "scored": len(scored), "settings": settings.to_dict()}
     left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
-    broken: list[str] = []
+    broken: dict[str, int] = {}
     say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
 
     def ended(key: str, code: int) -> None:
         path = root / key / "entry.json"
         if not path.exists():
             if code not in ASKED:
-                broken.append(key)
+                broken[key] = code
                 say(f"{key}: ended with exit code {code} and no result; see {root / key / 'log.txt'}")
             return
         entry = read_object(path)
@@ -76,8 +79,8 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     entries = _entries(root, chosen)
     found = _publish(run.path, about, entries, settings.seed)
     if broken:
-        text = f"{len(broken)} trainings ended without a result (see above; the first: {broken[0]})"
-        raise UsageError(f"{text}; the others are stored, and those are tried again by: {again}")
+        text = f"{len(broken)} trainings ended without a result (see above; the first: {next(iter(broken))})"
+        raise error_of(broken.values())(f"{text}; the others are stored, and those are tried again by: {again}")
     lines = [*_told(found), f"wrote {run.path / 'ranking.json'} and {run.path / 'ranking.png'}"]
     if len(entries) < len(chosen):
         lines.append(f"{len(entries)} of {len(chosen)} networks are done; go on with: {again}")

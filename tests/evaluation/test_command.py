@@ -95,6 +95,19 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, caps
     picture(99, (8, 8), "L").save(images / "cat" / "new.png")  # which divides the folder anew
     assert main(["evaluate", str(out)]) == 4
     assert "may have been trained on" in capsys.readouterr().err
+    assert main(["evaluate", str(out), "--data", f"{images}/../images"]) == 4  # the same folder in other words
+    assert "may have been trained on" in capsys.readouterr().err
+    images.rename(tmp_path / "moved")
+    assert main(["evaluate", str(out)]) == 2
+    assert "say with --data where it lies now" in capsys.readouterr().err
+
+
+def test_one_network_and_one_training_are_tested_alone(retrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, count in (("net-01", 4), ("net-01/seed-1", 2)):
+        assert main(["evaluate", str(retrained / name), "--json"]) == 0
+        entries = json.loads(capsys.readouterr().out)["evaluations"]
+        assert len(entries) == count
+        assert all(f"/{name}/" in entry["checkpoint"] for entry in entries)
 
 
 def test_weights_that_are_no_numbers_get_one_line(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from evospace.cost.count import count_op
 from evospace.errors import DataError, UsageError
 from evospace.ops.build import build_op
 from evospace.ops.kinds import KINDS, loading
@@ -117,3 +118,33 @@ def test_a_stored_operation_needs_its_own_source(ops_file: Path) -> None:
     require_source("tryout", digest)
     with pytest.raises(DataError, match="not the one stored"):
         require_source("tryout", "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("return nn.Identity()", "gives (1, 8, 6, 6)"),
+        ("return None", "returns None; return a torch.nn.Module"),
+        ("raise KeyError('oops')", "KeyError: 'oops'"),
+        ("return nn.Linear(3, 4)", "RuntimeError: "),
+    ],
+)
+def test_an_operation_that_breaks_the_contract_is_named_before_anything_is_made(
+    body: str, text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ops.py"
+    head = "import evospace\nfrom torch import nn\n\n\n@evospace.operation()\n"
+    path.write_text(f"{head}def broken(spec, shape):\n    {body}\n", encoding="utf-8")
+    load_ops_file(path)
+    shape = BlockShape(in_channels=8, out_channels=12, stride=2, resolution=6)
+    with pytest.raises(UsageError) as raised:
+        count_op(OpSpec(kind="broken"), shape)
+    assert "operation broken, of a file of --ops, for (1, 8, 6, 6) -> (1, 12, 3, 3) at stride 2" in str(raised.value)
+    assert text in str(raised.value)
+
+
+def test_a_file_that_ends_the_program_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "ops.py"
+    path.write_text("raise SystemExit(5)\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="SystemExit: 5"):
+        load_ops_file(path)

@@ -1,6 +1,7 @@
 """Retraining from the command line: what it writes, how it goes on, what it refuses."""
 
 import json
+import multiprocessing
 import os
 import pickle
 import re
@@ -8,6 +9,8 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from evospace.runs.checkpoints import save_checkpoint
 from evospace.runs.network_file import load_network, save_network
 from evospace.runs.retrain_directory import Job, alone_with
 from evospace.training.network_trainer import NetworkTrainer
+from tests.bad_input import folder, picture
 from tests.retraining.runs import FLAGS, Moments, front, weights_in
 
 ROOT = Path(__file__).parents[2]
@@ -137,8 +141,8 @@ def test_a_finished_retraining_exits_at_once_and_takes_more_seeds(
     after = weights_in(out)
     assert before.items() < after.items()
     assert len(after) == 4
-    assert main(["retrain", "--out", str(out), "--resume"]) == 0
-    assert "0 of 1 trainings to do" in capsys.readouterr().out
+    assert main(["retrain", "--out", str(out), "--resume"]) == 0  # goes on with what was asked for last
+    assert "0 of 2 trainings to do" in capsys.readouterr().out
 
 
 def test_other_settings_and_other_networks_are_refused_by_name(
@@ -315,3 +319,33 @@ def test_bad_settings_get_one_line(
     assert said in seen
     assert len(seen.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_no_training_outlives_its_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second Ctrl-C raises in the queue, wherever it is; the trainings never see one."""
+    begun: list[BaseProcess] = []
+
+    def once(sentinels: list[Any], timeout: float) -> list[Any]:
+        if not begun:
+            begun.extend(multiprocessing.active_children())
+            raise KeyboardInterrupt
+        return wait(sentinels, timeout)
+
+    monkeypatch.setattr("evospace.retraining.processes.wait", once)
+    path = front(tmp_path / "front.json")
+    args = ["retrain", str(path), "--epochs", "100000", "--out", str(tmp_path / "out"), "--jobs", "2"]
+    assert main(args) == 130
+    assert len(begun) == 2
+    assert not any(process.is_alive() for process in begun)
+
+
+def test_a_folder_divided_anew_since_the_search_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, run = tmp_path / "images", tmp_path / "run"
+    folder(str(images), count=20)
+    quick = ["--epochs", "1", "--samples", "6", "--max-rounds", "1", "--calibration-batches", "1"]
+    searched = ["search", "--data", str(images), "--budget", "macs=1M", *quick, "--out", str(run)]
+    assert main(searched) == 0
+    picture(9999).save(images / "a" / "new.png")
+    assert main(["retrain", str(run), "--epochs", "1", "--data", f"{images}/../images"]) == 4
+    assert "its test images are not those that the search" in capsys.readouterr().err
+    assert not (run / "retrained").exists()

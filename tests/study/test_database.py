@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from evospace.errors import DataError, UsageError
+from evospace.runs.lock import claimed
 from evospace.study.database import StudyDatabase
 from evospace.study.directory import StudyDirectory
-from evospace.study.processes import claimed
 from tests.study.made import a_job, result, settings
 
 
@@ -108,6 +108,7 @@ def test_a_folder_is_opened_again_for_the_same_study_and_for_more_of_it(tmp_path
     study.open(replace(first, strategies="spos", seeds=2, jobs=4, minutes=8.0))
     stored = study.require()
     assert (stored.strategies, stored.seeds) == ("nse,spos", 2)
+    assert stored.minutes == 0  # are of one call
     with pytest.raises(UsageError, match=r"lr: 0\.1 -> 0\.2; threads: 1 -> 2"):
         study.open(replace(first, lr=0.2, threads=2))
     with pytest.raises(UsageError, match="holds a study of space-size, not of ablation"):

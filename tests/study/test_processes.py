@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import evospace.study.processes
-from evospace.errors import InterruptedRunError
-from evospace.study.processes import Queue, Work, alone_in, claimed
+from evospace.errors import DataError, InterruptedRunError, UsageError
+from evospace.runs.lock import claimed
+from evospace.study.processes import Queue, Work, alone_in, error_of
 from tests.study.works import Deaf, Fail, UntilAsked, Write
 
 
@@ -116,3 +117,8 @@ def test_a_job_is_alone_while_no_other_of_the_folder_is_held(tmp_path: Path) -> 
         with claimed(tmp_path / "b"):
             assert not alone_in(tmp_path / "a")
         assert alone_in(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("codes", "kind"), [([4, 4], DataError), ([4, 1], UsageError), ([2], UsageError)])
+def test_jobs_that_all_met_bad_data_end_the_study_as_bad_data(codes: list[int], kind: type[Exception]) -> None:
+    assert error_of(codes) is kind

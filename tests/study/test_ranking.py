@@ -65,8 +65,8 @@ def test_the_interval_is_the_same_each_time_and_narrows_with_more_pairs() -> Non
 def test_too_few_or_equal_values_have_no_correlation() -> None:
     none = {"kendall": None, "spearman": None}
     assert correlations([], [], seed=0) == none
-    assert correlations([0.1, 0.2], [0.1, 0.2], seed=0) == none
-    assert correlations([0.1, 0.1, 0.1], [0.1, 0.2, 0.3], seed=0) == none
+    assert correlations([0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], seed=0) == none
+    assert correlations([0.1] * 5, [0.1, 0.2, 0.3, 0.4, 0.5], seed=0) == none
 
 
 def test_a_finished_training_is_judged_by_the_score_of_the_last_round(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def interrupted(config: SearchConfig, *, bare: bool) -> None:
         (["space-size", "--out", "s", *QUICK, "--data", "digit"], 2, "digit"),
         (["space-size", "--out", "s", *QUICK, "--device", "gpu"], 2, "--device gpu: allowed are auto, cpu"),
         (["report", "nowhere"], 2, "holds no study"),
-        (["ranking", "nowhere"], 2, "holds no readable config.yaml"),
+        (["ranking", "nowhere"], 2, "holds no search"),
         (["ranking", "nowhere", "--networks", "2"], 2, "--networks 2: allowed are 3 to 1000"),
     ],
 )

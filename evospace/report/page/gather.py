@@ -13,7 +13,8 @@ from evospace.report.page.ranking import Ranking, read_ranking
 from evospace.report.page.retrained import Retrained, read_retrained
 from evospace.report.page.traces import Curve, read_curves
 from evospace.runs.front import LARGEST
-from evospace.runs.run_directory import RunDirectory, read_config
+from evospace.runs.run_directory import RunDirectory
+from evospace.runs.stored_settings import read_config
 from evospace.strategies.contract import SearchState
 from evospace.strategies.ledger import LedgerRow
 

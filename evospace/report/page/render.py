@@ -23,10 +23,10 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     Raises `UsageError` where `run` is no run directory, `out` cannot be written to, or plotly or jinja2 is missing;
     `DataError` where the run is damaged or has no finished round.
     """
+    facts = gather(run)
     target = out or run / "report.html"
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise UsageError(f"--out {target}: name a file in a folder that is there")
-    facts = gather(run)
     try:
         page = render(facts)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -1,0 +1,33 @@
+"""`config.yaml` of a run or a retraining: what it was begun with, and what it was given since."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evospace.errors import UsageError
+from evospace.reading import read_yaml
+from evospace.runs.files import write_text
+
+OF_ONE_CALL = {"resume": False, "debug": False}
+"""Settings that are not gone on with."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a run; raises `UsageError` where `path` holds no run."""
+    try:
+        data = read_yaml(path / "config.yaml")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")
+    return data
+
+
+def store_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Make `settings` those that `path` alone goes on with, where they are not yet."""
+    stored = path / "config.yaml"
+    wanted = {**settings, **{name: value for name, value in OF_ONE_CALL.items() if name in settings}}
+    if not stored.exists() or read_config(path) != wanted:
+        write_text(stored, yaml.safe_dump(wanted, sort_keys=False))
