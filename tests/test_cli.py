@@ -113,6 +113,14 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (["retrain", "--resume", "--out", "nowhere"], 2, "holds no retraining that --resume could go on with"),
         (["report", "nowhere"], 2, "nowhere: holds no readable config.yaml"),
         (["study", "ranking", "nowhere"], 2, "nowhere: holds no search"),
+        (["study", "ranking", "begun"], 2, "begun/config.yaml: write a mapping of settings"),
+        (
+            ["show", "begun"],
+            2,
+            "begun: the search has no finished round yet; go on with it first: evospace search --out",
+        ),
+        (["extend", "retrained", "--pool", "grouped72", "--out", "e"], 2, "retrained: holds no search"),
+        (["retrain", "--out", "begun", "--resume"], 2, "begun: holds a search, not a retraining"),
     ],
 )
 def test_mistakes_get_one_line_and_their_exit_code(
@@ -124,10 +132,20 @@ def test_mistakes_get_one_line_and_their_exit_code(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("retrained/net-00").mkdir(parents=True)
+    Path("begun").mkdir()
+    for name in ("config.yaml", "run.db"):  # a search in its first round
+        Path("begun", name).touch()
     assert main(args) == code
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert text in lines[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_network_is_not_measured_on_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "nsenet", "--measure", "--device", "cuda"]) == 2
+    assert "--device cuda: PyTorch finds no GPU here" in capsys.readouterr().err
 
 
 def test_show_and_pools(capsys: pytest.CaptureFixture[str]) -> None:

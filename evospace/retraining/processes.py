@@ -47,7 +47,6 @@ def run_in_processes(
                 if (process.exitcode or 0) < 0:
                     say(f"{process.name} was killed by signal {-(process.exitcode or 0)}")
             if signals.ending:
-                _end(running.values())
                 signals.check("the queue", f"evospace retrain --out {root} --resume")
             elif signals.take_save():
                 for process in running.values():

@@ -14,7 +14,7 @@ from evospace.runs.contents import compare_contents, environment, read_contents,
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import replace_file, write_json
 from evospace.runs.front import Front, read_front
-from evospace.runs.lock import LOCK, claimed
+from evospace.runs.lock import claimed
 from evospace.runs.stored_settings import read_config, store_settings
 from evospace.settings_file import changed_settings
 
@@ -106,7 +106,7 @@ class RunDirectory:
         with claimed(self.path) as ours:
             if not ours:
                 raise UsageError(f"{self.path} is being searched by another process; wait for it, or end it")
-            store_settings(self.path, read_config(self.path) | config.to_dict())
+            store_settings(self.path, config.to_dict())
             yield
 
     def check_settings(self, config: SearchConfig) -> None:
@@ -165,7 +165,7 @@ class RunDirectory:
 
 
 _FOLDERS = ("checkpoints", "front", "tensorboard")
-_FILES = (LOCK, "environment.json", "run.db", "run.db-journal", "run-previous.db")
+_FILES = ("environment.json", "run.db", "run.db-journal", "run-previous.db")
 
 
 def _of_ours(entry: Path) -> bool:

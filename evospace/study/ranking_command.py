@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from evospace.config import load_config
+from evospace.config import SearchConfig, load_config
 from evospace.errors import EvospaceError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.ops.user import load_ops
@@ -24,7 +24,7 @@ from evospace.runs.signals import Signals
 from evospace.settings_file import changed_settings
 from evospace.space.architecture import Architecture
 from evospace.study.processes import ASKED, Queue, alone_in, error_of
-from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
+from evospace.study.ranking import FEWEST, Scored, correlations, in_budget, spread_evenly
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import RANKING_FREE, RankingSettings
 from evospace.study.worker import drop_large
@@ -40,9 +40,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     """
     say = say or (lambda text: None if settings.json else print(text, flush=True))
     run = RunDirectory(Path(settings.run))
-    if not (run.path / "run.db").is_file():
-        raise UsageError(f"{run.path}: holds no search; give the run directory of a search")
-    stored = load_config(run.path / "config.yaml", begun=True)
+    stored = _searched_with(run)
     load_ops(settings.ops)
     load_recipe(settings.recipe)
     front, round, scored = _last_round(run, stored.max_rounds)
@@ -85,6 +83,13 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     if len(entries) < len(chosen):
         lines.append(f"{len(entries)} of {len(chosen)} networks are done; go on with: {again}")
     return found, lines
+
+
+def _searched_with(run: RunDirectory) -> SearchConfig:
+    """The settings of a search; raises `UsageError` for a folder of something else."""
+    if not (run.path / "run.db").is_file():
+        raise UsageError(f"{run.path}: holds no search; give the run directory of a search")
+    return load_config(run.path / "config.yaml", begun=True)
 
 
 def _last_round(run: RunDirectory, max_rounds: int) -> tuple[Front, int, list[Scored]]:
@@ -185,6 +190,10 @@ def _told(found: dict[str, Any]) -> list[str]:
     lines = [f"{len(found['networks']) - failures} networks retrained and tested, {failures} failed"]
     for name, title in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho")):
         c = found[name]
-        interval = f"{c['value']:.2f}, 95 % interval {c['low']:.2f} to {c['high']:.2f}" if c else "not defined"
+        interval = (
+            f"{c['value']:.2f}, 95 % interval {c['low']:.2f} to {c['high']:.2f}"
+            if c
+            else f"not defined (for fewer than {FEWEST} networks, or where all are equal)"
+        )
         lines.append(f"{title} {interval}")
     return lines
