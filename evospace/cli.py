@@ -94,6 +94,8 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
     given, rest = take("--config", args)
     path = Path(given) if given else None
     path = path or stored_config(rest)
+    if path and not given and any(path.parent.glob("net-*")):
+        raise UsageError(f"--out {path.parent}: holds a retraining, not a search; give the run directory of a search")
     default = load_config(path, begun=not given) if path else SearchConfig()
     config = parse(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
     if config.resume and not path and not config.data:

@@ -121,6 +121,7 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         ),
         (["extend", "retrained", "--pool", "grouped72", "--out", "e"], 2, "retrained: holds no search"),
         (["retrain", "--out", "begun", "--resume"], 2, "begun: holds a search, not a retraining"),
+        (["search", "--out", "retrained", "--resume"], 2, "retrained: holds a retraining, not a search"),
     ],
 )
 def test_mistakes_get_one_line_and_their_exit_code(
@@ -133,6 +134,7 @@ def test_mistakes_get_one_line_and_their_exit_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("retrained/net-00").mkdir(parents=True)
+    Path("retrained/config.yaml").touch()
     Path("begun").mkdir()
     for name in ("config.yaml", "run.db"):  # a search in its first round
         Path("begun", name).touch()

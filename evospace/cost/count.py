@@ -1,4 +1,4 @@
-"""MACs and parameters of one module, counted by PyTorch on the `meta` device (no arithmetic is done)."""
+"""MACs and parameters of one module, counted by PyTorch on the `meta` device, where no arithmetic is done."""
 
 from functools import cache
 
@@ -38,22 +38,29 @@ def _count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:
 
 
 def _require_contract(spec: OpSpec, shape: BlockShape, images: tuple[int, ...]) -> None:
-    """Raise `UsageError`, naming the operation and the block, where a user's own does not do what `BlockShape` says."""
-    wanted = (1, shape.out_channels, shape.out_resolution, shape.out_resolution)
-    where = f"operation {spec.name}, of a file of --ops, for {images} -> {wanted} at stride {shape.stride}"
-    try:
-        with torch.device("meta"), torch.no_grad():
-            module = build_op(spec, shape)
-            if not isinstance(module, nn.Module):
-                raise UsageError(f"{where}: returns {module!r:.80}; return a torch.nn.Module")
-            found = module.eval()(torch.empty(images))
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"{where}: {type(error).__name__}: {reason(error):.200}") from error
-    if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
-        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise UsageError(f"{where}: gives {given}; use shape.in_channels, shape.out_channels and shape.stride")
+    """Raise `UsageError`, naming the operation and the block, where a user's own does not do what `BlockShape` says.
+
+    It has to give the right shape where it is counted, on `meta`, and in training, on two images of zeros.
+    """
+    wanted = (shape.out_channels, shape.out_resolution, shape.out_resolution)
+    where = f"operation {spec.name}, of a file of --ops, for {images} -> {(1, *wanted)} at stride {shape.stride}"
+    for device, batch, training in (("meta", 1, False), ("cpu", 2, True)):
+        when = f"{where}, in training" if training else where
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]), torch.set_grad_enabled(training):
+                module = build_op(spec, shape)
+                if not isinstance(module, nn.Module):
+                    raise UsageError(f"{where}: returns {module!r:.80}; return a torch.nn.Module")
+                found = module.train(training)(torch.zeros((batch, *images[1:])))
+                if isinstance(found, Tensor) and found.requires_grad:
+                    torch.autograd.backward(found.sum())
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{when}: {type(error).__name__}: {reason(error):.200}") from error
+        if not isinstance(found, Tensor) or tuple(found.shape) != (batch, *wanted):
+            given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise UsageError(f"{when}: gives {given}; use shape.in_channels, shape.out_channels and shape.stride")
 
 
 def count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:

@@ -37,6 +37,30 @@ class Pointwise(nn.Module):
         return self.conv(images)
 """
 
+FAILS_IN_TRAINING = """
+from torch import nn
+
+import evospace
+
+
+class Convolution(nn.Conv2d):
+    def __init__(self, *sizes, output, **settings):
+        super().__init__(*sizes, **settings)
+        self.output = output
+
+    def forward(self, images):
+        output = super().forward(images)
+        return self.output(output) if self.training else output
+
+
+def in_place(images):
+    return images.sigmoid().mul_(2) + images.exp().add_(1)
+
+
+@evospace.operation()
+"""
+SIZES = "shape.in_channels, shape.out_channels, 1, stride=shape.stride"
+
 
 @pytest.fixture(autouse=True)
 def _no_kind_stays() -> Iterator[None]:
@@ -127,14 +151,16 @@ def test_a_stored_operation_needs_its_own_source(ops_file: Path) -> None:
         ("return None", "returns None; return a torch.nn.Module"),
         ("raise KeyError('oops')", "KeyError: 'oops'"),
         ("return nn.Linear(3, 4)", "RuntimeError: "),
+        (f"return Convolution({SIZES}, output=lambda x: x.flatten())", "in training: gives (216,); use shape."),
+        (f"return Convolution({SIZES}, output=lambda x: 1 / 0)", "in training: ZeroDivisionError: division by zero"),
+        (f"return Convolution({SIZES}, output=in_place)", "in training: RuntimeError: one of the variables needed for"),
     ],
 )
 def test_an_operation_that_breaks_the_contract_is_named_before_anything_is_made(
     body: str, text: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "ops.py"
-    head = "import evospace\nfrom torch import nn\n\n\n@evospace.operation()\n"
-    path.write_text(f"{head}def broken(spec, shape):\n    {body}\n", encoding="utf-8")
+    path.write_text(f"{FAILS_IN_TRAINING}def broken(spec, shape):\n    {body}\n", encoding="utf-8")
     load_ops_file(path)
     shape = BlockShape(in_channels=8, out_channels=12, stride=2, resolution=6)
     with pytest.raises(UsageError) as raised:
