@@ -102,7 +102,7 @@ def one_process(pool: int) -> dict[str, float]:
     space = active_space()
     first = [[*a, *(n for n in names if n not in a)] for a in space.candidates]
     full = SearchSpace.over(SKELETON.blocks(), names).with_candidates(first)
-    queues = refill(((),) * len(first), full.candidates, k=K, rounds_left=default_rounds(pool, K))
+    queues = refill(((),) * len(first), full.candidates, k=K, rounds_left=default_rounds(pool, K), how="full")
     active = full.with_candidates(queues.active())
     supernet = SuperNet(SKELETON, active, CLASSES)
     supernet.to(memory_format=torch.channels_last)

@@ -106,8 +106,6 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
 
 def _search(args: Sequence[str]) -> int:
     config = _search_config(args, "search", SEARCH_HELP)
-    if config.resume and not config.out:
-        raise UsageError("--resume needs --out with the run directory to go on in")
     from evospace.experiment import search
 
     try:
@@ -183,7 +181,7 @@ class ShowArgs:
     se: bool = False
     """Give every operation a squeeze-excite gate, where its kind has one."""
     ops: str = ""
-    """Python file of the user's own operations that the network uses."""
+    """Python files of your own operations that the network uses, separated by commas."""
     latency_table: str = ""
     """Predict the latency from this table (see `evospace profile`)."""
     measure: bool = False
@@ -205,15 +203,14 @@ class ShowArgs:
 def _show(args: Sequence[str]) -> int:
     parsed = parse(ShowArgs, args=args, prog="evospace show")
     from evospace.networks import find_run
-    from evospace.ops.user import load_ops_file
+    from evospace.ops.user import load_ops
     from evospace.report.plan_lines import outcome_line
     from evospace.report.progress import console
     from evospace.report.tables import front_table, network_lines, rounds_table
     from evospace.runs.front import read_front
     from evospace.show import describe_network
 
-    if parsed.ops:
-        load_ops_file(Path(parsed.ops))
+    load_ops(parsed.ops)
     network = describe_network(parsed.network, se=parsed.se)
     if parsed.latency_table or parsed.measure:
         from evospace.cost.latency_table import Setting

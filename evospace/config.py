@@ -45,6 +45,9 @@ class SearchConfig:
     """Stop after this many rounds; 0 means as many as it takes to traverse every operation."""
     candidates: int = 5
     """K: operations per block searched in one round; with --strategy shrinking, how many the space is shrunk to."""
+    refill: Literal["even", "full"] = "even"
+    """New operations of a round: an equal share of those that wait in each block, or as many as K has room for, which
+    leaves little for the last rounds where few are inherited (the paper; nse)."""
     pool: str = "mobile27"
     """Pools of operations (see `evospace pools`), with commas between, each perhaps filtered by conditions after
     colons: "mobile27,modern:kernel<=5:kind!=involution". Settings: kernel, expansion, dilation, kind, se."""
@@ -127,6 +130,8 @@ class SearchConfig:
 
     def check_required(self) -> None:
         """Raise `UsageError` where a setting without a default is missing."""
+        if self.resume and not self.out:
+            raise UsageError("--resume needs --out with the run directory to go on in")
         for name, example in (("data", "digits"), ("budget", "macs=1M")):
             if not getattr(self, name):
                 raise UsageError(f"--{name} is missing; for example --{name} {example}")

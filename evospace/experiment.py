@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from evospace.config import SearchConfig
+from evospace.config import SearchConfig, load_config
 from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable
 from evospace.data import ImageData, hold_out, load_data, require_enough, with_train_images
@@ -48,12 +49,21 @@ TABLE = "latency table"
 def search(config: SearchConfig | None = None, *, bare: bool = False, **settings: Any) -> SearchResult:
     """Run (or resume) a search. Give a `SearchConfig`, its fields as keywords, or both (keywords win).
 
-    `bare`: neither forecast nor pictures, which take longer than a small search; for studies, which have hundreds.
+    With `resume=True` and `out` alone a run goes on with the settings it has. `bare`: neither forecast nor pictures,
+    which take longer than a small search; for studies, which have hundreds.
 
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
-    config = replace(config or SearchConfig(), **settings)
+    settings = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in settings.items()}
+    config = replace(config or _stored(**settings), **settings)
+    config.check_required()
     return (_finished(config) if config.resume else None) or replace(prepare(config), bare=bare).run()
+
+
+def _stored(*, out: str = "", resume: bool = False, **_: Any) -> SearchConfig:
+    """The settings of the run that is gone on with, or the default ones."""
+    path = Path(out) / "config.yaml"
+    return load_config(path, begun=True) if resume and out and path.is_file() else SearchConfig()
 
 
 def _finished(config: SearchConfig) -> SearchResult | None:
@@ -300,6 +310,8 @@ class Experiment:
             class_names=self.data.classes,
             skeleton=self.skeleton,
             seed=self.config.seed,
+            mean=self.data.train.mean,
+            std=self.data.train.std,
             members=states[-1].front,
             latency_of=str(self.latency.setting) if self.latency else "",
         )

@@ -2,12 +2,15 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from evospace.config import SearchConfig
 from evospace.errors import DataError, UsageError
 from evospace.experiment import TABLE, Experiment, prepare, search
+from evospace.ops.pools import pool_names
+from evospace.ops.user import load_ops
 from evospace.result import SearchResult
 from evospace.runs.files import flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
@@ -22,11 +25,11 @@ SAME = ("strategy", "data", "budget", "seed", "skeleton", "branches", "image_siz
 
 
 def extension_defaults(run: Path) -> SearchConfig:
-    """The settings that an extension of `run` begins from: the run's, less its pool, operations and end."""
+    """The settings that an extension of `run` begins from: the run's, less its operations and its end."""
     if next(run.glob("net-*"), None) and not (run / "run.db").exists():  # a retraining
         raise UsageError(f"{run}: holds no search; give the run directory of a search")
     old = settings_from(SearchConfig, completed(SearchConfig, read_config(run)), f"{run / 'config.yaml'}")
-    return replace(old, pool="", ops="", out="", resume=False, max_rounds=0)
+    return replace(old, pool="", ops="", operations=0, out="", resume=False, max_rounds=0)
 
 
 def extend(run: Path, config: SearchConfig) -> SearchResult:
@@ -46,6 +49,8 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
     before = settings_from(SearchConfig, completed(SearchConfig, read_config(run)), f"{run / 'config.yaml'}")
     if not config.out or not (config.pool or config.ops):
         raise UsageError("an extension needs --out for the new run, and --pool or --ops with the operations to add")
+    if config.operations:
+        raise UsageError("--operations has no effect on an extension, which adds all that it names; filter the --pool")
     pairs = [(key, getattr(before, key), getattr(config, key)) for key in SAME]
     changed = [f"{key}: {was!r} -> {now!r}" for key, was, now in pairs if was != now]
     if changed:
@@ -59,7 +64,8 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
     whole = _whole_settings(before, config, states[-1])
     new = RunDirectory(Path(config.out))
     if not (new.path / "config.yaml").exists():
-        _create(old, new, prepare(replace(whole, resume=False)), states[-1])
+        added = pool_names(config.pool, load_ops(config.ops), se=config.se)
+        _create(old, new, prepare(replace(whole, resume=False)), states[-1], added)
     elif not config.resume:
         raise UsageError(f"{new.path} holds a run already; add --resume to go on, or choose another --out")
     return search(replace(whole, resume=True))
@@ -83,8 +89,13 @@ def _check_latencies(experiment: Experiment, state: SearchState) -> None:
         )
 
 
-def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state: SearchState) -> None:
-    """Build the new run directory beside its place, then move it there: it is whole or it is not there."""
+def _create(
+    old: RunDirectory, new: RunDirectory, experiment: Experiment, state: SearchState, added: Sequence[str]
+) -> None:
+    """Build the new run directory beside its place, then move it there: it is whole or it is not there.
+
+    Every block gets those of the `added` operations that it has not had.
+    """
     old.check_contents(experiment.contents, operations=False, but=(TABLE,))
     kept = [old.checkpoint(state.round), *(old.member(state.round, i) for i in range(len(state.front)))]
     lost = [str(path.relative_to(old.path)) for path in kept if not path.exists()]
@@ -92,14 +103,14 @@ def _create(old: RunDirectory, new: RunDirectory, experiment: Experiment, state:
         raise DataError(f"{old.path} lacks the weights of its last round ({', '.join(lost)}); put them back")
     _check_latencies(experiment, state)
     full = experiment.problem.full
-    known = {row.operation for row in old.database.ledger()} | {n for names in state.waiting for n in names}
-    new_names = [name for name in full.candidates[0] if name not in known]
-    if not new_names:
+    known = {(row.block, row.operation) for row in old.database.ledger()}
+    known |= {(block, name) for block, names in enumerate(state.waiting) for name in names}
+    new_names = [[name for name in added if (block, name) not in known] for block in range(len(full.candidates))]
+    if not any(new_names):
         raise UsageError(f"{old.path} has every operation of that pool already, traversed or waiting; name others")
     if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
         raise UsageError(f"{new.path} is not empty; choose another --out")
-    added = full.with_candidates([new_names] * len(full.candidates))
-    queues = shuffled(added, experiment.config.seed, state.round)
+    queues = shuffled(full.with_candidates(new_names), experiment.config.seed, state.round)
     new.path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=new.path.parent, prefix=f".{new.path.name}.") as folder:
         made = RunDirectory(Path(folder) / "run")

@@ -78,6 +78,8 @@ def find_network(name: str, *, se: bool = False) -> FoundNetwork:
 
 def with_se(described: DescribedNetwork) -> DescribedNetwork:
     """Every operation with a squeeze-excite gate, where its kind has one."""
+    from evospace.ops import build as build  # loads torch; the kinds that ship are registered with it
+
     blocks = described.architecture.blocks
     gates = Architecture.of([[gated(OpSpec.parse(op)).name for op in names] for names in blocks])
     return replace(described, architecture=gates)

@@ -12,7 +12,7 @@ from evospace.sampling.reachable import is_reachable
 from evospace.settings_file import flag
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.space.skeleton import Skeleton
-from evospace.strategies.contract import Problem
+from evospace.strategies.contract import Problem, SearchSettings
 from evospace.strategies.queues import first_active, reach, require_reachable, shuffled
 from evospace.strategies.strategy import STRATEGIES
 
@@ -61,6 +61,8 @@ def check_strategy(config: SearchConfig) -> None:
             raise UsageError(
                 f"{flag(name)} has no effect with --strategy {strategy.name}; leave it out (it belongs to {readers})"
             )
+    if config.train_gates == "fitness" and strategy.rule(SearchSettings.of(config)) == "uniform":
+        raise UsageError(f"--train-gates fitness: --strategy {strategy.name} learns none; give in-budget or uniform")
 
 
 def part_of(problem: Problem, config: SearchConfig) -> SearchSpace:

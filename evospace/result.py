@@ -25,6 +25,9 @@ class FrontMember:
     round: int
     skeleton: Skeleton
     classes: int
+    mean: tuple[float, ...]
+    """Of each image channel, on the scale 0..1. Inputs of the supernet's weights are less it and divided by `std`."""
+    std: tuple[float, ...]
     weights: Path
     latency_ms: float | None = None
     """As the latency table predicts it."""
@@ -60,6 +63,8 @@ def members_of(run: RunDirectory, front: Front) -> tuple[FrontMember, ...]:
             round=e.round,
             skeleton=front.skeleton,
             classes=front.classes,
+            mean=front.mean,
+            std=front.std,
             weights=run.member(last, i),
             latency_ms=_milliseconds(e.latency),
             latency_measured_ms=_milliseconds(front.measured[i] if front.measured else None),

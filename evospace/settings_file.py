@@ -12,7 +12,7 @@ T = TypeVar("T")
 LARGEST = 2**63 - 1
 Ranges = Sequence[tuple[str, float, float]]
 """Name of a setting, and the smallest and largest value it may have."""
-EARLIER: Mapping[str, Any] = {"initial_weights": "independent", "initial_gates": "uniform"}
+EARLIER: Mapping[str, Any] = {"initial_weights": "independent", "initial_gates": "uniform", "refill": "full"}
 """What a run or study was begun with where its settings are silent: settings that came later with a new default."""
 
 
@@ -22,12 +22,16 @@ def flag(name: str) -> str:
 
 
 def check_settings(settings: Any, ranges: Ranges) -> None:
-    """Raise `UsageError` for a number out of its range, a text that is no choice, or one with a NUL character."""
+    """Raise `UsageError` for a value of another type or out of its range, or a text with a NUL character."""
+    hints = get_type_hints(type(settings))
+    for name, hint in hints.items():
+        if get_origin(hint) is not Literal:
+            _require_type(name, getattr(settings, name), hint, "settings")
     for name, low, high in ranges:
         value = getattr(settings, name)
         if not low <= value <= high:
             raise UsageError(f"{flag(name)} {value}: allowed are {low} to {high}")
-    for name, hint in get_type_hints(type(settings)).items():
+    for name, hint in hints.items():
         if hint is str and "\0" in getattr(settings, name):
             raise UsageError(f"{flag(name)} {getattr(settings, name)!r}: leave the NUL character out")
         if get_origin(hint) is Literal and getattr(settings, name) not in get_args(hint):
@@ -87,11 +91,15 @@ def _check_type(key: str, value: Any, hint: Any, where: str) -> None:
         if value not in get_args(hint):
             raise UsageError(f"{where}: {key}: {_short(value)} is not one of {', '.join(map(str, get_args(hint)))}")
         return
+    _require_type(key, value, hint, where)
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UsageError(f"{where}: {key}: the number is too large; allowed are at most {LARGEST}")
+
+
+def _require_type(key: str, value: Any, hint: Any, where: str) -> None:
     wanted = (int, float) if hint is float else (hint,)
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
         raise UsageError(f"{where}: {key}: {_short(value)} is not {_TYPES[hint]}")
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise UsageError(f"{where}: {key}: the number is too large; allowed are at most {LARGEST}")
 
 
 _TYPES = {

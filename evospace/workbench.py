@@ -12,6 +12,7 @@ from evospace.devices import out_of_memory
 from evospace.errors import UsageError
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
+from evospace.sampling.in_budget import InBudgetGates
 from evospace.seeding import derive
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
@@ -85,7 +86,8 @@ class Workbench:
             return ProxylessRule(table=table, budget=budget)
         if name == "path-dropout":
             return PathDropoutRule(steps=config.epochs * (len(self.splits.train) // self.batch_size))
-        return UniformRule()
+        window = budget.around(*parse_window(config.gates_window))
+        return UniformRule(near=InBudgetGates(table, window) if config.train_gates == "in-budget" else None)
 
     def trainer(
         self,

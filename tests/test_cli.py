@@ -311,7 +311,7 @@ def test_the_flags_are_those_that_users_know() -> None:
     assert flags == {
         *("data", "budget", "out", "seed", "epochs", "samples", "max-rounds", "candidates", "pool", "ops", "skeleton"),
         *("strategy", "operations", "train-images", "lock", "rehearse", "inherit-from", "darts-order", "shrink-by"),
-        *("then", "score-by", "sampling"),
+        *("then", "score-by", "sampling", "refill"),
         *("branches", "image-size", "data-dir", "activation", "se", "batch-size", "lr", "calibration-batches"),
         *(
             "weights",
@@ -396,3 +396,10 @@ def test_a_run_is_searched_by_one_process(tmp_path: Path, capsys: pytest.Capture
         assert main(["search", "--out", str(run), "--resume", "--max-rounds", "2"]) == 2
     assert "is being searched by another process" in capsys.readouterr().err
     assert (run / "config.yaml").read_bytes() == before
+
+
+def test_gates_are_shown_where_nothing_else_has_loaded_the_operations() -> None:
+    """In a process of its own: here they are registered by other tests' imports."""
+    command = [sys.executable, "-m", "evospace", "show", "nsenet", "--se", "--json"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(shown.stdout)["params"] == 7_563_774

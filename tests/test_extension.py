@@ -9,6 +9,7 @@ import torch
 
 from evospace.cli import main
 from evospace.extension import extension_defaults
+from evospace.ops.pools import pool_names
 from evospace.runs.run_directory import RunDirectory
 from tests.interruptions import SEARCH, content
 
@@ -116,3 +117,22 @@ def test_an_extension_of_an_earlier_versions_run_begins_as_that_run_did(base: Pa
     (earlier / "config.yaml").write_text("\n".join(line for line in lines if not line.startswith("initial_")))
     assert extension_defaults(earlier).initial_gates == "uniform"
     assert extension_defaults(base).initial_gates == "sparse"
+
+
+def test_a_search_of_a_part_of_the_pool_is_extended_by_all_that_a_block_has_not_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part, out, ops = tmp_path / "part", tmp_path / "run2", tmp_path / "later.py"
+    ops.write_text(OPS)
+    assert main([*SEARCH, "--out", str(part), "--operations", "3"]) == 0
+    flags = ["--pool", "mobile27:kernel<=3", "--ops", str(ops), "--out", str(out), "--max-rounds", "1"]
+    assert main(["extend", str(part), *flags]) == 0
+    first = RunDirectory(out).database.states()[0]
+    asked = {*pool_names("mobile27:kernel<=3"), "added_later_k3", "added_later_k5"}
+    for block, waiting in enumerate(first.waiting):
+        had = {row.operation for row in RunDirectory(part).database.ledger() if row.block == block}
+        assert len(had) == 3
+        assert set(waiting) == asked - had
+    capsys.readouterr()
+    assert main(["extend", str(part), *flags[:4], "--out", str(tmp_path / "run3"), "--operations", "3"]) == 2
+    assert "--operations has no effect on an extension" in capsys.readouterr().err

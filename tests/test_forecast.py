@@ -3,6 +3,7 @@
 import json
 import signal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -21,19 +22,21 @@ from tests.interruptions import content
 QUICK = ["--data", "digits", "--epochs", "1", "--samples", "4", "--calibration-batches", "1"]
 
 
-def sizes(waiting: int, k: int, rounds: int, done: int) -> list[int]:
+def sizes(waiting: int, k: int, rounds: int, done: int, refill: Literal["even", "full"] = "full") -> list[int]:
     names = tuple(f"op{i}" for i in range(waiting))
     state = SearchState(round=done, rounds=done + rounds, inherited=((),), waiting=(names,))
-    return active_sizes(state, SearchSettings(candidates=k))
+    return active_sizes(state, SearchSettings(candidates=k, refill=refill))
 
 
 def test_sizes_of_the_rounds_by_hand() -> None:
-    assert INHERITED == 2
-    # 27 waiting, K = 5, 7 rounds: 5; then 22 left over 6 rounds: 4 and 2 inherited; 18 over 5: 4; 14 over 4: 4; ...
-    assert sizes(27, 5, 7, 0) == [5, 6, 6, 6, 6, 5, 5]
-    assert sizes(45, 5, 12, 3) == [6, 6, 6, 6, 6, 6, 6, 6, 6, 5, 5, 5]
+    assert INHERITED == 1
+    # 27 waiting, K = 5, 7 rounds: 5; then 22 left: 4 and 1 inherited in each round, and 2 are left for the last.
+    assert sizes(27, 5, 7, 0) == [5, 5, 5, 5, 5, 5, 3]
+    assert sizes(45, 5, 12, 3) == [*[5] * 11, 2]
     assert sizes(4, 5, 1, 0) == [4]
-    assert sizes(10, 2, 2, 0) == [5, 7]
+    assert sizes(10, 2, 2, 0) == [5, 6]
+    # An equal share: 4 of 27 in each of 7 rounds but the last, which has 3.
+    assert sizes(27, 5, 7, 0, "even") == [4, 5, 5, 5, 5, 5, 4]
 
 
 def test_a_space_beside_its_budget() -> None:
@@ -67,7 +70,7 @@ def test_a_forecast_counts_the_rounds_to_come() -> None:
     experiment = prepare(config)
     sizes_to_come = experiment.strategy.sizes(experiment.first_state(), experiment.settings)
     found = forecast(experiment.bench, "nse", sizes_to_come[:3], 0)
-    assert found.active == (5, 6, 6)
+    assert found.active == (4, 5, 5)
     assert found.first_round == 1
     assert all(seconds > 0 for seconds in (*found.train, *found.score))
     assert found.total == pytest.approx(sum(found.train) + sum(found.score) + 3 * found.other)

@@ -8,29 +8,29 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evospace.errors import UsageError, reason
 from evospace.ops.build import build_op
-from evospace.ops.kinds import KINDS
+from evospace.ops.kinds import KINDS, OperationKind
 from evospace.ops.spec import BlockShape, OpSpec
 
 METRICS = ("macs", "params")
 """`macs`: multiply-adds of convolutions and linear layers for one image; `params`: trainable parameters."""
 
 
-def count_module(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
-    """The costs of `module` (on `meta`) for one input of `shape`, e.g. ``(1, 3, 224, 224)``.
+def count_module(module: nn.Module, shape: tuple[int, ...], device: str = "meta") -> dict[str, int]:
+    """The costs of `module`, which lies on `device`, for one input of `shape`, e.g. ``(1, 3, 224, 224)``.
 
     FLOPs are counted by `torch.utils.flop_counter`, where one multiply-add is two FLOPs.
     """
     module.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.empty(shape, device="meta"))
+        module(torch.zeros(shape, device=device))
     params = sum(p.numel() for p in module.parameters())
     return {"macs": counter.get_total_flops() // 2, "params": params}
 
 
 @cache
-def _count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:
+def _count_op(kind: OperationKind, spec: OpSpec, shape: BlockShape) -> dict[str, int]:
     images = (1, shape.in_channels, shape.resolution, shape.resolution)
-    if KINDS[spec.kind].source_sha256:
+    if kind.source_sha256:
         _require_contract(spec, shape, images)
     with torch.device("meta"):
         module = build_op(spec, shape)
@@ -65,4 +65,4 @@ def _require_contract(spec: OpSpec, shape: BlockShape, images: tuple[int, ...]) 
 
 def count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:
     """The costs of one operation at one block shape; counted once per distinct pair."""
-    return dict(_count_op(spec, shape))
+    return dict(_count_op(KINDS[spec.kind], spec, shape))

@@ -31,11 +31,11 @@ class Arrays:
 def digits(data_dir: Path | None) -> Arrays:
     """scikit-learn's 1797 grey 8 x 8 digits, split 80/20 by class, always in the same way.
 
-    Where `data_dir` has idx files, as Fashion-MNIST's, these: digits split in another way (benchmarks/held_out.py).
+    Where `data_dir` has idx files of 8 x 8 images, these: digits split in another way (benchmarks/held_out.py).
     """
     augmentation = Augmentation(pad=1, flip=False)
-    if data_dir and (data_dir / "train-images-idx3-ubyte.gz").is_file():
-        parts = [_idx_pair(data_dir, prefix) for prefix in ("train", "t10k")]
+    parts = [_idx_pair(data_dir, prefix) for prefix in ("train", "t10k")] if data_dir and _has_idx(data_dir) else []
+    if parts and all(images.shape[-1] == 8 for images, _ in parts):
         return Arrays(classes=tuple("0123456789"), train=parts[0], test=parts[1], augmentation=augmentation)
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -56,7 +56,7 @@ def fashion_mnist(data_dir: Path | None) -> Arrays:
     """
     root = data_dir or CACHE.expanduser()
     folders = [root, root / _RAW_FASHION, DEBIAN_FASHION]
-    folder = next((f for f in folders if (f / "train-images-idx3-ubyte.gz").is_file()), None)
+    folder = next(filter(_has_idx, folders), None)
     if folder is None:
         _torchvision("FashionMNIST", root, train=True)
         folder = root / _RAW_FASHION
@@ -66,6 +66,10 @@ def fashion_mnist(data_dir: Path | None) -> Arrays:
         test=_idx_pair(folder, "t10k"),
         augmentation=Augmentation(pad=2, flip=True),
     )
+
+
+def _has_idx(folder: Path) -> bool:
+    return (folder / "train-images-idx3-ubyte.gz").is_file()
 
 
 def _idx_pair(folder: Path, prefix: str) -> tuple[Tensor, Tensor]:

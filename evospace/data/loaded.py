@@ -22,6 +22,8 @@ Sample = tuple[Path, int]
 """An image file and its label."""
 
 RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CROP_PCT = 224 / 256
+"""Usual for ImageNet: 256 pixels, of which the middle 224 are seen."""
 RESTARTS = 3
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
@@ -33,7 +35,7 @@ def _transform(size: int, augmented: bool) -> Callable[[Image.Image], Image.Imag
     if augmented:
         steps = [v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.ColorJitter(0.2, 0.2, 0.2, 0.1)]
     else:
-        steps = [v2.Resize(int(size * 256 / 224)), v2.CenterCrop(size)]
+        steps = [v2.Resize(int(size / CROP_PCT)), v2.CenterCrop(size)]
     transform: Callable[[Image.Image], Image.Image] = v2.Compose(steps)
     return transform
 
@@ -70,6 +72,8 @@ class LoadedSplit:
         mean, std: of each channel, for normalising; ImageNet's where they are not given.
         device: where batches are put.
     """
+
+    crop_pct = CROP_PCT
 
     def __init__(
         self,

@@ -10,6 +10,8 @@ from torch import Tensor
 from evospace.errors import UsageError
 from evospace.seeding import derive
 
+_BINS_PER_M = 3
+"""torchvision counts magnitudes in 31 bins, timm to 10: at either's end an image is turned by 30 degrees, say."""
 _RAND = re.compile(r"rand-m(\d{1,2})-n(\d)")
 Transform = Callable[[Tensor], Tensor]
 
@@ -19,7 +21,7 @@ class Policy:
     """What happens to one image after its crop and mirroring; every draw depends on a seed and the image alone."""
 
     aa: str = ""
-    """`rand-mM-nN` (RandAugment, Cubuk et al., 2020: N operations of magnitude M, 0 to 30), `trivial`
+    """`rand-mM-nN` (RandAugment, Cubuk et al., 2020: N operations of magnitude M, 0 to 10 as timm counts), `trivial`
     (TrivialAugment, Mueller and Hutter, 2021) or empty for neither."""
     reprob: float = 0.0
     """Probability that a rectangle is erased (Zhong et al., Random Erasing, 2020): filled with the mean colour."""
@@ -27,8 +29,8 @@ class Policy:
     def __post_init__(self) -> None:
         """Raises `UsageError` for an unknown policy."""
         match = _RAND.fullmatch(self.aa)
-        if self.aa not in ("", "trivial") and not (match and int(match[1]) <= 30 and int(match[2]) >= 1):
-            raise UsageError(f"--aa {self.aa!r}: write trivial, or rand-mM-nN with M from 0 to 30 and N from 1 to 9")
+        if self.aa not in ("", "trivial") and not (match and int(match[1]) <= 10 and int(match[2]) >= 1):
+            raise UsageError(f"--aa {self.aa!r}: write trivial, or rand-mM-nN with M from 0 to 10 and N from 1 to 9")
 
     def __bool__(self) -> bool:
         return bool(self.aa) or self.reprob > 0
@@ -39,7 +41,7 @@ class Policy:
 
         steps: list[torch.nn.Module] = []
         if match := _RAND.fullmatch(self.aa):
-            steps.append(v2.RandAugment(num_ops=int(match[2]), magnitude=int(match[1])))
+            steps.append(v2.RandAugment(num_ops=int(match[2]), magnitude=_BINS_PER_M * int(match[1])))
         elif self.aa:
             steps.append(v2.TrivialAugmentWide())
         if self.reprob:

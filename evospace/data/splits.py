@@ -48,6 +48,8 @@ class Split(Protocol):
         """The same images, less another mean and divided by another standard deviation (one for each channel)."""
         ...
 
+    crop_pct: float
+    """What part of an image's shorter side is seen in plain epochs: all of it (1), or the middle."""
     mean: tuple[float, ...]
     """Of each channel, on the scale 0..1: what is taken off the images."""
     std: tuple[float, ...]
@@ -77,6 +79,8 @@ class InMemorySplit:
     Raises:
         DataError: the shapes or types do not fit.
     """
+
+    crop_pct = 1.0
 
     def __init__(
         self,

@@ -1,6 +1,5 @@
 """What is exported: a network with weights, and all that its config and its card tell."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +29,17 @@ class Subject:
     """The settings of the search that found it, where they are known."""
     license: str = ""
 
+    @property
+    def crop_pct(self) -> float:
+        """What part of an image's shorter side it was trained to be tested on (the middle)."""
+        stored = self.training.get("crop_pct")
+        return stored if type(stored) is float and 0.1 <= stored <= 1 else 1.0
+
+    @property
+    def resize(self) -> int:
+        """Pixels that the shorter side of an image is scaled to before its middle is cut out."""
+        return int(self.described.skeleton.image_size / self.crop_pct)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shipped:
@@ -45,8 +55,11 @@ class Shipped:
 
 
 def costs_of(network: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
-    """MACs and parameters of a network as it is written."""
-    return count_module(copy.deepcopy(network).to("meta"), (1, *input_shape))
+    """MACs and parameters of a network as it is written.
+
+    It runs on one image of zeros: what it holds beside parameters and buffers could not be moved to `meta`.
+    """
+    return count_module(network, (1, *input_shape), device="cpu")
 
 
 def blocks_in_words(described: DescribedNetwork) -> list[str]:
@@ -72,6 +85,8 @@ def config_of(shipped: Shipped, to: str) -> dict[str, Any]:
         "class_names": list(described.class_names),
         "input_size": list(described.input_shape),
         "channels": skeleton.image_channels,
+        "resize": subject.resize,
+        "interpolation": "bilinear",
         "mean": list(described.mean),
         "std": list(described.std),
         "macs": shipped.costs["macs"],

@@ -33,6 +33,7 @@ def timm_config(shipped: Shipped) -> dict[str, Any]:
         "model_args": {"network": described.to_json(), "merged": True, "folded": shipped.folded},
         "pretrained_cfg": {
             **pretrained_cfg(described),
+            "crop_pct": subject.crop_pct,
             "tag": "trained" if subject.trained else "untrained",
             "license": subject.license or None,
         },
@@ -51,6 +52,7 @@ def pretrained_cfg(described: DescribedNetwork) -> dict[str, Any]:
         "first_conv": "stem.0",
         "classifier": "head.4",
         "crop_pct": 1.0,
+        "interpolation": "bilinear",
     }
 
 

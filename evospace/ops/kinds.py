@@ -1,6 +1,8 @@
 """The registry of operation kinds and the decorator that fills it. No torch here."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -49,6 +51,9 @@ def operation(
     given here. The kind is called `name`, else the function's name, else the class's in lower case. `se` says
     that the factory honours `spec.se`: only then can the operation be built with squeeze-excite.
 
+    A search takes it from its file (`--ops FILE`, in Python ``ops="FILE"``), whose hash is stored with the results.
+    The same function or class of the same file, or notebook, registered once more takes the place of the earlier one.
+
     Example::
 
         @evospace.operation(kernel=(3, 5))
@@ -62,10 +67,18 @@ def operation(
         grid = itertools.product(kernel, expansion, dilation, groups)
         specs = tuple(OpSpec(kind=kind, kernel=k, expansion=e, dilation=d, groups=g) for k, e, d, g in grid)
         source = loading[-1] if loading else None
+        if kind in KINDS and _home(KINDS[kind].factory) == _home(factory):
+            KINDS.remove(kind)
         KINDS.add(kind, OperationKind(factory=factory, specs=specs, se=se, source_sha256=source))
         return factory
 
     return register
+
+
+def _home(factory: Callable[..., object]) -> tuple[str, str]:
+    """The file of a function or class (of a notebook: its module), and its name there."""
+    file = getattr(sys.modules.get(factory.__module__), "__file__", None)
+    return os.path.realpath(file) if file else factory.__module__, factory.__qualname__
 
 
 def gated(spec: OpSpec) -> OpSpec:

@@ -55,8 +55,10 @@ def pool_with(text: str, user_kinds: tuple[str, ...] = ()) -> Pool:
     """The pools that `text` names, followed by the operations of the given user kinds (no operation twice).
 
     `text` is as `parse_pools` reads it, e.g. ``mobile27,modern:kernel<=5``; its conditions do not touch user kinds.
+    With some of those it may be empty.
     """
-    specs = [*parse_pools(text, POOLS), *(spec for kind in user_kinds for spec in KINDS[kind].specs)]
+    named = parse_pools(text, POOLS) if text or not user_kinds else ()
+    specs = [*named, *(spec for kind in user_kinds for spec in KINDS[kind].specs)]
     return tuple(dict.fromkeys(specs))
 
 

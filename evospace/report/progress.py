@@ -63,6 +63,14 @@ class Progress:
             self.line(text)
 
 
+class _Console(Console):
+    """Rich's own ends the program with 1, and a word to nobody, where nobody reads on."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, which has an exit code for it."""
+        raise BrokenPipeError
+
+
 def console(*, to_stderr: bool = False) -> Console:
     """Standard output, or standard error where the output is for a program."""
-    return Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False)
+    return _Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False)

@@ -162,6 +162,7 @@ def _training(work: Retraining, job: Job, weights: str) -> dict[str, Any]:
         "recipe": dict(vars(work.config.recipe())),
         "init": work.config.init,
         "images": len(work.data.train),
+        "crop_pct": work.data.train.crop_pct,
         "contents": dict(work.data.contents),
         "search": dict(work.search),
     }

@@ -43,6 +43,8 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
     """Turn a failure of the file system into a `DiskError` that names `path` and how much was to be written."""
     try:
         yield
+    except BrokenPipeError:  # of the output, which nobody reads on
+        raise
     except OSError as error:
         amount = "" if size is None else f" ({size:,} bytes)"
         advice = "free some space" if error.errno in FULL else "mend it"

@@ -1,5 +1,6 @@
 """`front.json`: the versioned, self-contained result of a search."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ class Front:
     class_names: tuple[str, ...]
     skeleton: Skeleton
     seed: int
+    mean: tuple[float, ...] = ()
+    """Of each image channel, on the scale 0..1: what the supernet's inputs are less; empty where it is not known."""
+    std: tuple[float, ...] = ()
+    """Of each image channel: what they are divided by."""
     members: tuple[Evaluation, ...]
     measured: tuple[int | None, ...] | None = None
     """Nanoseconds of each member measured end to end (`None` where it could not be); absent until it was tried."""
@@ -54,6 +59,8 @@ class Front:
             "image_size": self.skeleton.image_size,
             "skeleton": self.skeleton.to_json(),
             "seed": self.seed,
+            "mean": list(self.mean),
+            "std": list(self.std),
             "operations": {name: describe_operation(OpSpec.parse(name)) for name in sorted(names)},
             **({"latency_of": self.latency_of} if self.latency_of else {}),
             "front": [e.to_json() | self._measured(i) for i, e in enumerate(self.members)],
@@ -93,12 +100,19 @@ def _front(data: dict[str, Any]) -> Front:
         raise TypeError("class_names is a list of texts")
     if not all(isinstance(data[key], str) for key in ("budget", "data")) or type(data["seed"]) is not int:
         raise TypeError("budget and data are texts, seed is a whole number")
+    mean, std = (tuple(data.get(key, ())) for key in ("mean", "std"))  # earlier versions did not store them
+    if len(mean) != len(std) or len(mean) not in (0, skeleton.image_channels):
+        raise DataError("mean and std have a value for each image channel")
+    if not all(type(number) is float and math.isfinite(number) for number in (*mean, *std)):
+        raise TypeError("mean and std are numbers")
     return Front(
         budget=data["budget"],
         data=data["data"],
         class_names=tuple(data["class_names"]),
         skeleton=skeleton,
         seed=data["seed"],
+        mean=mean,
+        std=std,
         members=_members(data["front"], skeleton),
         measured=_measured(data["front"]),
         latency_of=f"{data.get('latency_of', '')!s:.200}",

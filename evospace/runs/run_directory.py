@@ -140,8 +140,9 @@ class RunDirectory:
             except DataError as other:
                 raise DataError(f"{error}; nor is its copy of use: {other}; choose another --out") from error
             aside = self.path / "run-damaged.db"
-            if (self.path / "run.db").exists():
-                (self.path / "run.db").replace(aside)
+            for suffix in ("", "-journal"):  # SQLite would apply a journal left behind to the copy
+                if (damaged := self.path / f"run.db{suffix}").exists():
+                    damaged.replace(f"{aside}{suffix}")
             replace_file(self.path / "run.db", lambda temporary: shutil.copyfile(database.previous, temporary))
             return f"warning: {error}; it is kept as {aside}, and {database.previous} is used in its place"
 

@@ -1,5 +1,6 @@
 """Opens SQLite files so that every fault is an error of EvoSpace, in a line."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,15 @@ WAIT_SECONDS = 60
 def opened(path: Path, *, write: bool, what: str, intact: str) -> Iterator[sqlite3.Connection]:
     """A connection within one transaction; it is made where it is missing, if `write`.
 
+    A transaction that a killed process left half-written is rolled back by whoever opens the file next, which takes
+    the right to write it: a file is opened for reading alone only where there is no such right.
     `what` names the kind of database and `intact` what a full disk leaves alone, in errors. Raises `DataError` for a
     missing, locked, damaged or foreign file, and `DiskError` for a full disk.
     """
     if not write and not path.exists():
         raise DataError(f"{path}: is missing")
     try:
-        mode = "rwc" if write else "ro"
+        mode = "rwc" if write else "rw" if os.access(path, os.W_OK) else "ro"
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS)
         try:
             with connection:

@@ -18,8 +18,8 @@ from evospace.strategies.rounds import Scored, closed, sample
 from evospace.strategies.spos import LEAST, FreshDraws, ask_variations
 from evospace.strategies.strategy import STRATEGIES, Strategy
 
-INHERITED = 2
-"""Operations per block that a front hands on: about what the searches of docs/results.md had."""
+INHERITED = 1
+"""Operations per block that a front hands on: what the searches of docs/studies/held-out-cifar had on average."""
 
 
 EVOLVED = 0.5
@@ -57,7 +57,8 @@ def evolve(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchSt
 
 def refilled(problem: Problem, settings: SearchSettings, state: SearchState) -> tuple[Queues, list[Swap]]:
     """What the round after `state` searches; raises `BudgetError` where that cannot reach the budget."""
-    queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=state.rounds - state.round)
+    left = state.rounds - state.round
+    queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=left, how=settings.refill)
     return reach(queues, problem.full, problem.table, problem.budget)
 
 
@@ -107,7 +108,8 @@ def active_sizes(state: SearchState, settings: SearchSettings) -> list[int]:
     sizes, waiting = [], max(map(len, state.waiting))
     inherited = min(state.round, 1) * INHERITED
     for left in range(state.rounds - state.round, 0, -1):
-        fresh = min(max(settings.candidates - inherited, math.ceil(waiting / left), 0), waiting)
+        room = settings.candidates - inherited if settings.refill == "full" else 0
+        fresh = min(max(room, math.ceil(waiting / left)), waiting)
         sizes.append(inherited + fresh)
         waiting, inherited = waiting - fresh, INHERITED
     return sizes
@@ -123,6 +125,7 @@ STRATEGIES.add(
         honours=frozenset(
             {
                 "candidates",
+                "refill",
                 "max_rounds",
                 "weights",
                 "train_gates",

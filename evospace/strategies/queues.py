@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from evospace.cost.budget import Budget, amount
 from evospace.cost.table import CostTable
@@ -50,13 +51,17 @@ def shuffled(full: SearchSpace, seed: int, *after: int) -> tuple[Names, ...]:
     return tuple(tuple(names[i] for i in order) for names, order in zip(full.candidates, orders, strict=True))
 
 
-def refill(inherited: Sequence[Names], waiting: Sequence[Names], *, k: int, rounds_left: int) -> Queues:
-    """Activate ``max(K - |inherited|, ceil(|waiting| / rounds left))`` operations of each block's queue.
+def refill(
+    inherited: Sequence[Names], waiting: Sequence[Names], *, k: int, rounds_left: int, how: Literal["even", "full"]
+) -> Queues:
+    """Activate ``ceil(|waiting| / rounds left)`` operations of each block's queue, or as many as `k` has room for.
 
+    `how` is ``"even"`` for the former; ``"full"``, the paper's, takes ``K - |inherited|`` where those are more.
     `rounds_left` counts the round about to start; in the last round every queue is emptied.
     """
+    room = k if how == "full" else 0
     counts = [
-        max(k - len(kept), math.ceil(len(queue) / rounds_left), 0)
+        max(room - len(kept), math.ceil(len(queue) / rounds_left))
         for kept, queue in zip(inherited, waiting, strict=True)
     ]
     return Queues(

@@ -11,7 +11,7 @@ from evospace.seeding import numpy_generator
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
 from evospace.strategies.one_shot import sampled
 from evospace.strategies.rounds import Scored, closed, everything
-from evospace.strategies.strategy import STRATEGIES, Strategy
+from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 
 
 def random_search(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
@@ -42,6 +42,7 @@ STRATEGIES.add(
         search=random_search,
         rule=lambda settings: "uniform",
         branches=("single", "multi"),
+        honours=UNIFORM,
     ),
 )
 STRATEGIES.add(

@@ -13,7 +13,7 @@ from evospace.space.architecture import Architecture
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
 from evospace.strategies.rounds import Scored, closed, everything
 from evospace.strategies.spos import FreshDraws, best, new_child
-from evospace.strategies.strategy import STRATEGIES, Strategy
+from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 from evospace.strategies.variation import mutated
 
 POPULATION = 0.1
@@ -36,8 +36,8 @@ def regularized_evolution(
 def aged(problem: Problem, settings: SearchSettings, trained: TrainedRound) -> Scored:
     """Score `samples` distinct architectures inside the budget; fewer where there are no more.
 
-    The first are drawn uniformly from the budget. Then the best of a random tournament is mutated in one block; its
-    child joins, and the oldest leaves. What could not be scored never joins.
+    The first are drawn from the budget by the initial gates. Then the best of a random tournament is mutated in one
+    block; its child joins, and the oldest leaves. What could not be scored never joins.
     """
     rng = numpy_generator(settings.seed, "evolution", 1)
     draws = FreshDraws(problem, trained, rng)
@@ -69,6 +69,6 @@ STRATEGIES.add(
         search=regularized_evolution,
         rule=lambda settings: None if settings.score_by == "training" else "uniform",
         branches=("single", "multi"),
-        honours=frozenset({"score_by"}),
+        honours=UNIFORM | {"score_by"},
     ),
 )

@@ -6,7 +6,7 @@ weights (algorithm 1). Dropping by fitness instead takes NSE's learned logit. No
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,10 +28,10 @@ from evospace.strategies.one_shot import sampled
 from evospace.strategies.queues import Names, Queues
 from evospace.strategies.rounds import closed, everything
 from evospace.strategies.spos import evolutionary
-from evospace.strategies.strategy import STRATEGIES, Strategy
+from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 
 DRAWS = 1000
-"""Architectures whose angles are averaged per stage, as in ABS (section 4)."""
+"""Architectures whose angles are averaged for each operation, as in ABS (section 4)."""
 SCORED = 10
 """Architectures scored at the end of a stage that is not the last, to show where the search stands: nothing depends
 on them."""
@@ -106,26 +106,35 @@ def _allowed(space: SearchSpace, problem: Problem) -> bool:
 
 
 def operation_angles(trained: TrainedRound, rng: np.random.Generator) -> dict[Pair, float]:
-    """Mean angle (radians) of the architectures that use an operation, over `DRAWS` uniform ones (ABS, equation 4).
+    """Mean angle (radians) of `DRAWS` architectures that hold an operation, for each of them (ABS, equation 4).
 
-    The angle of an architecture is that between its weights before training and now, as one long vector. An operation
-    that no draw uses counts as least.
+    The angle of an architecture is that between its weights before training and now, as one long vector. The other
+    blocks are drawn by the initial gates, the same ones for every operation; so are the others of its own block, where
+    that may hold several.
     """
     turned, space = trained.turned(), trained.space
-    uniform = initial_probabilities(space)
-    sums, counts = dict.fromkeys(_pairs(space), 0.0), dict.fromkeys(_pairs(space), 0)
-    for _ in range(DRAWS):
-        pairs = [(b, name) for b, names in enumerate(draw(space, uniform, rng).blocks) for name in names]
-        angle = _angle(turned, pairs)
-        for pair in pairs:
-            sums[pair] += angle
-            counts[pair] += 1
-    return {pair: sums[pair] / counts[pair] if counts[pair] else 0.0 for pair in sums}
+    gates = initial_probabilities(space)
+    drawn = [draw(space, gates, rng) for _ in range(DRAWS)]
+    parts = [np.array([turned[b, name] for name in names]) for b, names in enumerate(space.candidates)]
+    masks = [np.array([[n in a.blocks[b] for n in names] for a in drawn]) for b, names in enumerate(space.candidates)]
+    sums = [mask @ part if len(part) else np.zeros((DRAWS, 3)) for mask, part in zip(masks, parts, strict=True)]
+    whole = np.array(turned[SHARED]) + sum(sums)
+    angles = {}
+    for b, names in enumerate(space.candidates):
+        others = whole - sums[b]
+        for i, name in enumerate(names):
+            beside = (sums[b] - masks[b][:, [i]] * parts[b][i]) if space.branches == "multi" else 0.0
+            angles[b, name] = float(_angles(others + beside + parts[b][i]).mean())
+    return angles
 
 
-def _angle(turned: Mapping[Pair, tuple[float, float, float]], pairs: Sequence[Pair]) -> float:
-    dot, before, now = (sum(parts) for parts in zip(*(turned[p] for p in [SHARED, *pairs]), strict=True))
-    return math.acos(max(-1.0, min(1.0, dot / math.sqrt(before * now)))) if before * now > 0 else 0.0
+def _angles(sums: np.ndarray) -> np.ndarray:
+    """Of <w0, w>, |w0|^2 and |w|^2 ``[n, 3]``; 0 where there are no weights."""
+    dot, before, now = sums.T
+    lengths = np.sqrt(np.maximum(before * now, 0.0))
+    cosines = np.divide(dot, lengths, out=np.ones_like(dot), where=lengths > 0)
+    angles: np.ndarray = np.arccos(np.clip(cosines, -1.0, 1.0))
+    return angles
 
 
 STRATEGIES.add(
@@ -136,7 +145,7 @@ STRATEGIES.add(
         search=shrinking,
         rule=lambda settings: "nse" if settings.shrink_by == "fitness" else "uniform",
         branches=("single", "multi"),
-        honours=frozenset({"candidates", "shrink_by", "then"}),
+        honours=UNIFORM | {"candidates", "shrink_by", "then"},
         rounds=lambda operations, settings: len(stages(operations, settings)),
         sizes=lambda state, settings: stages(_largest(state.inherited if state.round else state.waiting), settings),
     ),

@@ -17,7 +17,7 @@ from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
 from evospace.strategies.rounds import Scored, closed, everything
-from evospace.strategies.strategy import STRATEGIES, Strategy
+from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 from evospace.strategies.variation import crossed, fits, mutated
 
 GENERATIONS = 10
@@ -44,8 +44,8 @@ def spos(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchStat
 def evolutionary(problem: Problem, settings: SearchSettings, trained: TrainedRound, round: int) -> Scored:
     """Score `samples` distinct architectures inside the budget, a generation at a time; fewer where there are no more.
 
-    The first generation is drawn uniformly from the budget. Of each later one, half are mutated and half crossed from
-    the best so far.
+    The first generation is drawn from the budget by the initial gates. Of each later one, half are mutated and half
+    crossed from the best so far.
     """
     rng = numpy_generator(settings.seed, "evolution", round)
     draws = FreshDraws(problem, trained, rng)
@@ -68,7 +68,7 @@ def ask_variations(scored: Scored, draws: "FreshDraws", n: int, population: int)
 
 
 class FreshDraws:
-    """Architectures that were not asked for before, drawn uniformly from the budget or by a variation."""
+    """Architectures that were not asked for before, drawn from the budget by the initial gates or by a variation."""
 
     def __init__(
         self, problem: Problem, trained: TrainedRound, rng: np.random.Generator, seen: Iterable[Architecture] = ()
@@ -79,7 +79,7 @@ class FreshDraws:
         self._sampler = WindowSampler(space, problem.table, problem.budget, initial_probabilities(space))
 
     def distinct(self, n: int) -> list[Architecture]:
-        """Up to `n` uniform draws that are new; raises `BudgetError` where nothing at all keeps the further limits."""
+        """Up to `n` draws that are new; raises `BudgetError` where nothing at all keeps the further limits."""
         new: list[Architecture] = []
         for more in (n, n + len(self.seen)):  # most often a few are enough
             try:
@@ -138,5 +138,6 @@ STRATEGIES.add(
         search=spos,
         rule=lambda settings: "uniform",
         branches=("single", "multi"),
+        honours=UNIFORM,
     ),
 )

@@ -11,6 +11,10 @@ STRATEGIES: Registry["Strategy"] = Registry("strategy")
 """By name; `evospace.strategies` registers its own."""
 
 
+UNIFORM = frozenset({"train_gates", "gates_window"})
+"""Settings that training by the rule "uniform" reads."""
+
+
 def _one_round(operations: int, settings: SearchSettings) -> int:
     return 1
 

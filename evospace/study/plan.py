@@ -25,9 +25,10 @@ PUBLISHED: Mapping[str, Any] = {
     "initial_gates": "uniform",
     "train_gates": "uniform",
     "fitness_pairs": "unconditional",
+    "refill": "full",
 }
-"""The paper's settings where our defaults are others. Departures that are no settings (clipped gradients, the refill
-rule, ...: docs/method.md) stay."""
+"""The paper's settings where our defaults are others. Departures that are no settings (clipped gradients, the last
+round's refill, ...: docs/method.md) stay."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
     "single-branch": {"branches": "single"},
@@ -42,6 +43,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "evolution": {"sampling": "evolution"},
     "k3": {"candidates": 3},
     "k8": {"candidates": 8},
+    "refill-full": {"refill": "full"},
     "gates-uniform": {"train_gates": "uniform"},
     "gates-fitness": {"train_gates": "fitness"},
     "pairs-unconditional": {"fitness_pairs": "unconditional"},
@@ -62,7 +64,7 @@ FURTHER: Mapping[str, Mapping[str, Any]] = {
     "random-multi": {"strategy": "random", "branches": "multi"},
 }
 """More forms of the rivals, each the other choice of one setting, compared where they are named: not among all."""
-_READ_BY_SOME = ("candidates", "weights", "train_gates", "fitness_pairs")
+_READ_BY_SOME = ("candidates", "refill", "weights", "train_gates", "fitness_pairs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,8 @@ def _job(
 ) -> Job:
     honoured = STRATEGIES[changes.get("strategy", REFERENCE)].honours
     own = {name: getattr(settings, name) for name in _READ_BY_SOME if name in honoured}
+    if settings.train_gates == "fitness" and changes.get("strategy", REFERENCE) != REFERENCE:
+        own.pop("train_gates", None)  # the others learn none that could be drawn from
     config = SearchConfig(
         **{
             "strategy": REFERENCE,

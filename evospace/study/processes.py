@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
@@ -59,7 +60,7 @@ class Queue:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([self.module] if self.module else [])
         _start_server()
-        with Signals() as signals:
+        with Signals() as signals, self._ended_at_last(running):
             while waiting or running:
                 up = bool(self.seconds) and time.monotonic() - start > self.seconds
                 while waiting and len(running) < self.jobs and not signals.ending and not up:
@@ -78,6 +79,15 @@ class Queue:
                     for _, process in running.values():
                         os.kill(process.pid or 0, signal.SIGUSR1)
         return True
+
+    @contextmanager
+    def _ended_at_last(self, running: Mapping[int, tuple[str, BaseProcess]]) -> Iterator[None]:
+        """Whatever ends the queue, an error or a second Ctrl-C too, no job goes on without it."""
+        try:
+            yield
+        finally:
+            for _, process in running.values():
+                process.terminate()
 
     def _ended(self, key: str, process: BaseProcess) -> None:
         process.join()

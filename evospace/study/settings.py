@@ -65,6 +65,8 @@ class StudySettings:
     """As for a search."""
     candidates: int = 5
     """K, as for a search, where a strategy reads it."""
+    refill: Literal["even", "full"] = "even"
+    """As for a search, where a strategy reads it."""
     weights: Literal["fresh", "inherit"] = "inherit"
     """As for a search, where a strategy reads it."""
     initial_weights: Literal["aligned", "independent"] = "aligned"

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from evospace.ops.layers import Concat, Split
+from evospace.ops.modern.reparam import RepConv
 from evospace.ops.spec import OpSpec
 from evospace.seeding import derive
 from evospace.supernet.network import deviation, initialise
@@ -69,14 +71,38 @@ def _draw_together(operations: Sequence[nn.Module], generator: torch.Generator) 
 
 
 def soften(supernet: SuperNet) -> None:
-    """Let every operation that ends in BatchNorm begin with `LAST_GAMMA` there, where its block keeps shape."""
+    """Let every operation that ends in BatchNorms begin with `LAST_GAMMA` there, where its block keeps shape."""
     for block in supernet.blocks:
         if not block.keeps_shape:
             continue
         for operation in block.ops.values():  # type: ignore[operator]
-            with_weights = [m for m in operation.modules() if list(m.parameters(recurse=False))]
-            if with_weights and isinstance(with_weights[-1], nn.BatchNorm2d):
-                nn.init.constant_(with_weights[-1].weight, LAST_GAMMA)
+            for norm in last_norms(operation)[0]:
+                nn.init.constant_(norm.weight, LAST_GAMMA)
+
+
+def last_norms(module: nn.Module) -> tuple[list[nn.BatchNorm2d], bool]:
+    """The BatchNorms that scale what `module` gives, and whether a part of its input passes beside them.
+
+    Of layers in a row the last has them, and those before it as far as inputs pass; of branches each. A module of
+    another make has one where it is the last of its parts that have parameters.
+    """
+    if isinstance(module, nn.BatchNorm2d):
+        return [module], False
+    if isinstance(module, nn.Sequential):
+        found: list[nn.BatchNorm2d] = []
+        for layer in reversed(module):
+            norms, passes = last_norms(layer)
+            found += norms
+            if not passes:
+                return found, False
+        return found, True
+    if isinstance(module, Split | Concat):
+        branches = [last_norms(branch) for branch in module.branches]
+        return [norm for norms, _ in branches for norm in norms], any(passes for _, passes in branches)
+    if isinstance(module, RepConv):
+        return [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)], False
+    with_weights = [m for m in module.modules() if list(m.parameters(recurse=False))]
+    return [m for m in with_weights[-1:] if isinstance(m, nn.BatchNorm2d)], not with_weights
 
 
 def inherit_weights(supernet: SuperNet, previous: Mapping[str, Tensor], *, aligned: bool = True) -> int:

@@ -193,7 +193,8 @@ class RoundTrainer:
 
     def _fitness_steps(self, steps: int) -> int:
         """Fitness steps among the first `steps` weight steps of the round."""
-        return steps // self.rule.every if self.rule.every else 0
+        waits = round(self.rule.waits * self.settings.epochs * self.steps_per_epoch)
+        return max(steps - waits, 0) // self.rule.every if self.rule.every else 0
 
     def _lr(self, step: int) -> float:
         steps = self.settings.epochs * self.steps_per_epoch

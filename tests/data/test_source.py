@@ -143,3 +143,9 @@ def test_a_part_of_the_training_images_is_drawn_by_the_seed() -> None:
     assert len(part.test) == 50
     with pytest.raises(UsageError, match=r"--train-images 51: n has 50"):
         with_train_images(data, 51, 1)
+
+
+def test_digits_are_not_whatever_else_lies_in_a_folder(tmp_path: Path) -> None:
+    write_idx(tmp_path, "train", 12)
+    write_idx(tmp_path, "t10k", 3)
+    assert load_data("digits", data_dir=tmp_path).contents == load_data("digits").contents

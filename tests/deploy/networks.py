@@ -73,6 +73,7 @@ def save_trained(path: Path, described: DescribedNetwork) -> Path:
     """A checkpoint as `retrain` writes it."""
     weights = trained(described).state_dict()
     training = {"recipe": {"epochs": 3, "opt": "sgd"}, "seed": 0, "weights": "last", "search": {"budget": "macs=1M"}}
+    training["crop_pct"] = 0.875
     path.parent.mkdir(parents=True, exist_ok=True)
     save_network(path, TrainedNetwork(described=described, weights=weights, training=training))
     return path

@@ -81,6 +81,13 @@ def test_a_timm_folder_is_loaded_by_timm(tmp_path: Path, fold_bn: bool) -> None:
     assert torch.allclose(logits_of(model, images), wanted, atol=1e-3, rtol=1e-4)
     assert model.pretrained_cfg["label_names"] == [f"class {i}" for i in range(5)]
     assert model.pretrained_cfg["mean"] == [0.5] * 3
+    data = timm.data.resolve_model_data_config(model)
+    assert (data["crop_pct"], data["interpolation"], tuple(data["input_size"])) == (0.875, "bilinear", (3, 8, 8))
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert (config["resize"], config["interpolation"]) == (9, "bilinear")
+    assert (
+        "shorter side to 9 pixels (bilinear) and cut out the middle 8 x 8" in (tmp_path / "out/README.md").read_text()
+    )
     tuned: Any = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True, num_classes=2, in_chans=1)
     assert torch.equal(tuned.blocks[0].state_dict()["ops.repvgg_k3.0.weight"], model.state_dict()[
         "blocks.0.ops.repvgg_k3.0.weight"])  # fmt: skip

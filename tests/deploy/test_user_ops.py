@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from evospace.cost.network_cost import count_network
+from evospace.deploy.subject import costs_of
 from evospace.deploy.torch_folder import torch_source, write_torch
 from evospace.errors import UsageError
 from evospace.ops.kinds import KINDS
@@ -224,3 +226,33 @@ def test_what_has_no_text_is_one_clear_line(tmp_path: Path, init: str, forward: 
         torch_source(shipped)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+HOLDS_A_TENSOR = (
+    HEAD
+    + """
+class Masked(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.conv = nn.Conv2d(shape.in_channels, shape.out_channels, 3, shape.stride, 1)
+        self.mask = torch.ones(shape.out_channels, 1, 1)
+
+    def forward(self, x):
+        return self.conv(x) * self.mask
+
+
+@evospace.operation(kernel=(3,))
+def masked(spec, shape):
+    return Masked(shape)
+"""
+)
+
+
+def test_costs_are_counted_where_an_operation_holds_a_tensor_that_does_not_move(tmp_path: Path) -> None:
+    path = tmp_path / "my_ops.py"
+    path.write_text(HOLDS_A_TENSOR)
+    load_ops_file(path)
+    described = described_of([["masked_k3"]])
+    subject = subject_of(described)
+    found = costs_of(subject.network, described.input_shape)
+    assert found == count_network(described.skeleton, described.architecture, described.classes)

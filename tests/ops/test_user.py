@@ -1,4 +1,5 @@
 import hashlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,3 +175,23 @@ def test_a_file_that_ends_the_program_is_an_error(tmp_path: Path) -> None:
     path.write_text("raise SystemExit(5)\n", encoding="utf-8")
     with pytest.raises(UsageError, match="SystemExit: 5"):
         load_ops_file(path)
+
+
+def test_what_is_registered_once_more_from_the_same_place_takes_the_earlier_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "seen_twice.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("seen_twice")
+    assert KINDS["tryout"].source_sha256 is None
+    assert load_ops_file(path) == ("tryout", "pointwise")  # imported, and named to a search
+    shape = BlockShape(in_channels=8, out_channels=8, stride=1, resolution=6)
+    before = count_op(OpSpec(kind="tryout", kernel=3), shape)
+    path.write_text(SOURCE.replace("spec.kernel,", "5,").replace("spec.kernel // 2", "2"), encoding="utf-8")
+    load_ops_file(path)  # edited since
+    assert count_op(OpSpec(kind="tryout", kernel=3), shape)["params"] > before["params"]
+    other = tmp_path / "other.py"
+    other.write_text(SOURCE, encoding="utf-8")
+    with pytest.raises(UsageError, match="name 'tryout' is taken already"):
+        load_ops_file(other)

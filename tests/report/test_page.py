@@ -2,15 +2,19 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
+from evospace.cli_arguments import parse
+from evospace.config import SearchConfig
 from evospace.errors import DataError, UsageError
 from evospace.report.page import write_report
 from evospace.report.page.gather import gather
+from evospace.report.page.tables import command
 from evospace.report.settings import ReportArgs
 from evospace.runs.files import write_json
 from evospace.runs.run_directory import RunDirectory
@@ -241,3 +245,15 @@ def test_flags() -> None:
     assert ReportArgs(run="runs/x").out == ""
     with pytest.raises(UsageError, match="NUL"):
         ReportArgs(run="x\0")
+
+
+def test_the_command_of_a_run_says_what_is_off_and_what_an_earlier_version_did() -> None:
+    config = SearchConfig(data="digits", budget="macs=1M", lock=False, se=True, out="somewhere").to_dict()
+    assert command(config) == "evospace search --data digits --budget macs=1M --se --no-lock"
+    earlier = {key: value for key, value in config.items() if key not in ("initial_weights", "initial_gates", "refill")}
+    wanted = ["--initial-weights independent", "--initial-gates uniform", "--refill full"]
+    assert all(text in command(earlier) for text in wanted)
+    words = shlex.split(command(earlier))[2:]
+    assert parse(SearchConfig, args=words, prog="evospace search").to_dict() == config | {
+        "out": "", "initial_weights": "independent", "initial_gates": "uniform", "refill": "full"
+    }  # fmt: skip

@@ -1,8 +1,13 @@
 import io
+import os
+import sys
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from evospace.report.progress import Progress
+from evospace.report.progress import Progress, console
+from evospace.runs.files import writing
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
@@ -27,3 +32,16 @@ def test_a_live_line_on_a_terminal_leaves_nothing_behind_but_lines_that_stay() -
         progress.line("round 1 done")
     assert "epoch 1/2" in out.getvalue()
     assert "round 1 done" in out.getvalue()
+
+
+def test_a_pipe_that_nobody_reads_is_an_error_and_not_the_end_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(os.dup(write), "w", buffering=1) as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        with pytest.raises(BrokenPipeError):
+            console().print("more than nobody wants to know")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+    os.close(write)
+    with pytest.raises(BrokenPipeError), writing(Path("run")):
+        raise BrokenPipeError

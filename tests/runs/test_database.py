@@ -8,6 +8,7 @@ import pytest
 from evospace.errors import DataError
 from evospace.estimation.evaluation import Evaluation
 from evospace.runs.database import RunDatabase
+from evospace.runs.run_directory import RunDirectory
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.ledger import LedgerRow
@@ -134,3 +135,42 @@ def test_eight_readers_see_whole_rounds_while_one_writes(tmp_path: Path) -> None
         _, error = reader.communicate()
         assert reader.returncode == 0, error.decode()
     assert len(database.states()) == 20
+
+
+KILLED_IN_COMMIT = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA cache_size = 1")  # pages are written before the commit, as in the middle of one
+db.execute("DELETE FROM ledger")
+db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)"
+           " INSERT INTO scores SELECT 3, i, hex(zeroblob(2000)), 0.5, NULL, 0 FROM n")
+os._exit(9)
+"""
+
+
+def killed_in_commit(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED_IN_COMMIT, str(path)], check=False)
+    assert Path(f"{path}-journal").stat().st_size > 0
+
+
+def test_a_transaction_that_a_kill_left_half_written_is_taken_back_by_the_next_reader(tmp_path: Path) -> None:
+    database = RunDatabase(tmp_path / "run.db")
+    database.create()
+    database.add(result(1))
+    killed_in_commit(tmp_path / "run.db")
+    database.check()
+    assert database.ledger() == list(result(1).ledger)
+    database.add(result(2))
+    assert [s.round for s in database.states()] == [1, 2]
+
+
+def test_a_damaged_database_is_put_aside_with_its_journal(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.database.create()
+    run.database.add(result(1))
+    killed_in_commit(tmp_path / "run.db")
+    (tmp_path / "run.db").write_bytes(b"no database")
+    assert "run-damaged.db" in run.recover_database()
+    assert not (tmp_path / "run.db-journal").exists()
+    assert run.recover_database() == ""
+    assert run.database.states() == [result(1).state]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ FRONT = Front(
     class_names=("a", "</script>"),
     skeleton=SKELETON,
     seed=0,
+    mean=(0.3,),
+    std=(0.25,),
     members=(Evaluation(architecture=ARCHITECTURE, macs=5, params=6, accuracy=0.5, round=2),),
 )
 
@@ -26,6 +29,9 @@ def test_a_front_reads_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "front.json"
     path.write_text(json.dumps(FRONT.to_json()))
     assert read_front(path) == FRONT
+    earlier = {key: value for key, value in FRONT.to_json().items() if key not in ("mean", "std")}
+    path.write_text(json.dumps(earlier))
+    assert read_front(path) == replace(FRONT, mean=(), std=())
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,11 @@ def test_a_front_reads_back_as_it_was(tmp_path: Path) -> None:
         {"front": [{"architecture": 3}]},
         {"class_names": None},
         {"operations": None},
+        {"mean": [0.5, 0.5]},
+        {"mean": [0.5, 0.5], "std": [0.5, 0.5]},
+        {"mean": [True]},
+        {"std": [float("inf")]},
+        {"mean": 3},
     ],
 )
 def test_foreign_and_damaged_files_are_data_errors(change: dict[str, Any], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from evospace.sampling import values
 from evospace.sampling.budget import WindowSampler, log_count
 from evospace.sampling.gates import initial_probabilities
 from evospace.space.architecture import Architecture
-from evospace.space.search_space import Branches
+from evospace.space.search_space import Branches, SearchSpace
 from tests.sampling.spaces import Case, cases, chi_square_fits, enumerate_space, make_case, windows
 
 BRANCHES: list[Branches] = ["multi", "single"]
@@ -162,3 +162,12 @@ def test_few_bins_stay_exact_after_the_check(case: Case, window: Budget, bins: i
     assert sampler.possible == bool(found)
     if found and sum(found.values()) > 1e-2:
         assert set(sampler.draw(10, np.random.default_rng(0))) <= set(found)
+
+
+def test_peaked_gates_are_drawn_from_until_enough_is_found() -> None:
+    """Twelve blocks of two operations of one cost, one of which is drawn hardly ever: 4,096 architectures."""
+    space = SearchSpace((("a", "b"),) * 12, (True,) * 12, "single")
+    table = CostTable(metric="macs", fixed=0, ops=({"a": 1, "b": 1},) * 12)
+    gates = [np.array([0.97, 0.03])] * 12
+    found = WindowSampler(space, table, Budget.parse("macs=12..12"), gates).draw_distinct(60, np.random.default_rng(0))
+    assert len(found) == 60

@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +12,9 @@ from evospace.space.search_space import SearchSpace
 from evospace.strategies.queues import Queues, default_rounds, reach, refill, require_reachable, shuffled
 
 
-@given(st.integers(1, 30), st.integers(2, 9), st.integers(1, 4), st.data())
+@given(st.integers(1, 30), st.integers(2, 9), st.integers(1, 4), st.sampled_from(["even", "full"]), st.data())
 def test_after_the_last_round_every_operation_was_active_in_every_block(
-    pool: int, k: int, blocks: int, data: st.DataObject
+    pool: int, k: int, blocks: int, how: Literal["even", "full"], data: st.DataObject
 ) -> None:
     names = tuple(f"op{i}" for i in range(pool))
     full = SearchSpace((names,) * blocks, (True,) * blocks)
@@ -19,7 +22,7 @@ def test_after_the_last_round_every_operation_was_active_in_every_block(
     inherited: tuple[tuple[str, ...], ...] = ((),) * blocks
     seen: list[set[str]] = [set() for _ in range(blocks)]
     for number in range(1, rounds + 1):
-        queues = refill(inherited, waiting, k=k, rounds_left=rounds - number + 1)
+        queues = refill(inherited, waiting, k=k, rounds_left=rounds - number + 1, how=how)
         for b, active in enumerate(queues.active()):
             assert len(set(active)) == len(active)
             seen[b] |= set(active)
@@ -30,10 +33,22 @@ def test_after_the_last_round_every_operation_was_active_in_every_block(
 
 def test_paper_sizes() -> None:
     assert default_rounds(27, 5) == 7
-    first = refill(((),), (tuple("abcdefg"),), k=3, rounds_left=3)
-    assert first.fresh == (("a", "b", "c"),)
-    rich = refill((("a", "b", "c"),), (tuple("defg"),), k=3, rounds_left=2)
+    first = refill(((),), (tuple("abcdefg"),), k=5, rounds_left=3, how="full")
+    assert first.fresh == (("a", "b", "c", "d", "e"),)
+    rich = refill((("a", "b", "c"),), (tuple("defg"),), k=3, rounds_left=2, how="full")
     assert rich.fresh == (("d", "e"),)
+
+
+def test_an_even_refill_leaves_as_much_to_the_last_round_as_to_the_first() -> None:
+    hows: tuple[Literal["even", "full"], ...] = ("even", "full")
+    counts: dict[str, list[int]] = {how: [] for how in hows}
+    for how in hows:
+        left: Sequence[tuple[str, ...]] = [tuple(f"op{i}" for i in range(27))]
+        for round in range(6):  # nothing is ever inherited
+            queues = refill([()], left, k=6, rounds_left=6 - round, how=how)
+            counts[how].append(len(queues.fresh[0]))
+            left = queues.waiting
+    assert counts == {"even": [5, 5, 5, 4, 4, 4], "full": [6, 6, 6, 6, 3, 0]}
 
 
 def test_the_nearest_operation_is_swapped_in_and_the_other_waits_at_the_front() -> None:

@@ -9,7 +9,7 @@ import pytest
 from evospace.cost.budget import Budget
 from evospace.errors import CollapseError
 from evospace.space.architecture import Architecture
-from evospace.space.search_space import SearchSpace
+from evospace.space.search_space import Branches, SearchSpace
 from evospace.strategies import regularized_evolution
 from evospace.strategies.contract import Problem, RoundResult, SearchSettings
 from evospace.strategies.nse import first_state
@@ -179,3 +179,29 @@ def test_an_angle_is_that_of_the_whole_architecture_by_hand() -> None:
     found = operation_angles(trained, np.random.default_rng(0))
     assert found[0, "a"] == pytest.approx(math.acos(3 / math.sqrt(5 * 8)))
     assert found[0, "b"] == pytest.approx(math.acos(5 / 6))
+
+
+@pytest.mark.parametrize("branches", ["single", "multi"])
+def test_an_angle_is_averaged_over_the_other_blocks_for_every_operation(branches: Branches) -> None:
+    """Each operation has all draws, even one that gates would hardly ever draw: by counting all architectures."""
+    space = SearchSpace((("a", "b"), ("c",)), (True, False), branches, "uniform")
+    turned = {
+        (-1, ""): (3.0, 4.0, 4.0),
+        (0, "a"): (0.0, 1.0, 4.0),
+        (0, "b"): (2.0, 2.0, 2.0),
+        (1, "c"): (0.0, 9.0, 9.0),
+    }
+    trained = TableLab(oracle=nearness, turns=lambda space: turned).train(1, space, "uniform")
+    found = operation_angles(trained, np.random.default_rng(0))
+
+    def angle(*parts: tuple[int, str]) -> float:
+        dot, before, now = (sum(column) for column in zip(*(turned[p] for p in ((-1, ""), *parts)), strict=True))
+        return math.acos(dot / math.sqrt(before * now))
+
+    a, b, c = (0, "a"), (0, "b"), (1, "c")
+    own = [[a], [a, b]] if branches == "multi" else [[a]]  # b is in two of three subsets: given a's draw of itself
+    chances = [1 / 3, 2 / 3] if branches == "multi" else [1.0]
+    wanted = sum(
+        chance / 2 * angle(*subset, *more) for chance, subset in zip(chances, own, strict=True) for more in ([], [c])
+    )
+    assert found[a] == pytest.approx(wanted, abs=0.02)

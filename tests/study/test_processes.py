@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -122,3 +123,15 @@ def test_a_job_is_alone_while_no_other_of_the_folder_is_held(tmp_path: Path) -> 
 @pytest.mark.parametrize(("codes", "kind"), [([4, 4], DataError), ([4, 1], UsageError), ([2], UsageError)])
 def test_jobs_that_all_met_bad_data_end_the_study_as_bad_data(codes: list[int], kind: type[Exception]) -> None:
     assert error_of(codes) is kind
+
+
+def test_no_job_goes_on_where_an_error_ends_the_queue(tmp_path: Path) -> None:
+    def broken(key: str, code: int) -> None:
+        raise DataError("the database cannot be read")
+
+    made = Queue(folder=tmp_path, jobs=2, on_end=broken)
+    with pytest.raises(DataError, match="cannot be read"):
+        made.run({"a": UntilAsked(), "b": Write("b", seconds=0.5)}, "a test", "nothing")
+    for child in multiprocessing.active_children():
+        child.join()
+    assert (tmp_path / "a/saved").exists()

@@ -218,3 +218,19 @@ def test_a_supernet_that_began_alike_computes_an_architecture() -> None:
     supernet = made(POOL).train()
     names = [("mbconv_k3_e1",)] * len(SKELETON.blocks())
     assert supernet(torch.zeros(2, 1, 8, 8), route_of(Architecture.of(names))).shape == (2, 3)
+
+
+BATCH_NORMS = ("mbconv", "ghost", "repvgg", "mobileone", "replk", "shufflev2", "basic", "mixconv", "fasternet")
+
+
+@pytest.mark.parametrize("kind", BATCH_NORMS)
+def test_an_operation_begins_quiet_whatever_it_is_made_of(kind: str) -> None:
+    """What it adds to its input, where its block keeps shape; 1 is what its BatchNorms would give unscaled."""
+    name = KINDS[kind].specs[0].name
+    supernet = made((name,))
+    block = next(b for b, s in enumerate(SKELETON.blocks()) if s.keeps_shape)
+    shape = SKELETON.blocks()[block]
+    images = torch.randn(16, shape.in_channels, shape.resolution, shape.resolution)
+    found = operation(supernet, block, name).train()(images).detach()
+    passed = found[:, 1::2] if kind == "shufflev2" else found  # every other channel is the input's own
+    assert 0.02 < float(passed.std()) < 0.25

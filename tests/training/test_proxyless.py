@@ -1,6 +1,7 @@
 """ProxylessNAS' two-path gradient against one derived by hand in float64, its rescaling, what moves."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from tests.training.test_darts import (
     rounds,
     taught,
 )
+from tests.training.test_supernet_trainer import trainer
 
 RULE = ProxylessRule(table=TABLE, budget=BUDGET)
 
@@ -199,6 +201,13 @@ def test_training_is_repeatable_and_goes_on_from_a_copy_to_the_same_bits() -> No
     goes_on_alike(RULE)
 
 
-def test_alpha_moves_after_every_second_weight_step() -> None:
+def test_alpha_moves_after_every_second_weight_step_once_it_may() -> None:
     state = rounds(RULE).run()
-    assert state.fitness_optimiser.state[state.fitness.alpha]["step"].item() == 4
+    assert state.fitness_optimiser.state[state.fitness.alpha]["step"].item() == 3
+
+
+def test_alpha_waits_until_the_weights_know_something() -> None:
+    """A quarter of the steps: 2 of 8, then a fitness step after every second."""
+    work = replace(trainer(), rule=RULE)
+    assert work.settings.epochs * work.steps_per_epoch == 8
+    assert [work._fitness_steps(steps) for steps in range(9)] == [0, 0, 0, 0, 1, 1, 2, 2, 3]

@@ -196,7 +196,7 @@ class FailsOnce:
 
     def __init__(self, sound: InMemorySplit) -> None:
         self.sound, self.epochs = sound, 0
-        self.mean, self.std = sound.mean, sound.std
+        self.mean, self.std, self.crop_pct = sound.mean, sound.std, sound.crop_pct
 
     def __len__(self) -> int:
         return len(self.sound)

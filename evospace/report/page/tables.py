@@ -8,6 +8,7 @@ from typing import Any
 from evospace.config import SearchConfig
 from evospace.report.page.gather import RunFacts
 from evospace.report.tables import short_cost
+from evospace.settings_file import completed
 
 _NOT_IN_THE_COMMAND = ("out", "resume", "debug")
 
@@ -104,11 +105,14 @@ def command(config: Mapping[str, Any]) -> str:
     """The command line that says the same as `config.yaml`, less what says where the run is written."""
     defaults = {f.name: f.default for f in fields(SearchConfig)}
     parts = ["evospace search"]
-    for key, value in config.items():
+    for key, value in completed(SearchConfig, dict(config)).items():
         if key in _NOT_IN_THE_COMMAND or defaults.get(key, "") == value:
             continue
-        flag = f"--{str(key).replace('_', '-')}"
-        parts.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+        name = str(key).replace("_", "-")
+        if isinstance(value, bool):
+            parts.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            parts.append(f"--{name} {shlex.quote(str(value))}")
     return " ".join(parts)
 
 

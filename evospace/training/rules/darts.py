@@ -41,6 +41,7 @@ class DartsRule:
     order: Literal[1, 2] = 1
     """1: the gradient with the weights as they are; 2: with the weights one training step ahead."""
     every: int = 1
+    waits: float = 0.0
     hardens: bool = False
 
     def prune(self, state: TrainState, step: int) -> None:

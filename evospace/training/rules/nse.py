@@ -50,6 +50,7 @@ class NseRule:
     """Whether both subsets of a fitness step belong to architectures drawn by fitness given a cost in `gates_window`
     (no pair in blocks where the two agree), or are drawn by fitness whatever they cost."""
     every: int = 2
+    waits: float = 0.0
     hardens: bool = False
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:

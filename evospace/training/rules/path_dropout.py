@@ -25,6 +25,7 @@ class PathDropoutRule:
     steps: int
     """Weight steps of the whole round."""
     every: int = 0
+    waits: float = 0.0
     hardens: bool = True
 
     def keep(self, paths: int, step: int) -> float:

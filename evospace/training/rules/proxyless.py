@@ -28,6 +28,10 @@ from evospace.supernet.softmax import block_logits, block_options, block_shares,
 from evospace.training.rules.nse import pair_gradient
 from evospace.training.snapshot import TrainState
 
+WARM_UP = 0.25
+"""Part of the training before alpha moves: the authors' 40 epochs and then 120. Weights that know nothing would leave
+it to the cost alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProxylessRule:
@@ -36,6 +40,7 @@ class ProxylessRule:
     table: CostTable
     budget: Budget
     every: int = 2
+    waits: float = WARM_UP
     hardens: bool = False
 
     def prune(self, state: TrainState, step: int) -> None:

@@ -17,6 +17,10 @@ class Rule(Protocol):
         """A fitness step follows after so many weight steps; 0 for none."""
 
     @property
+    def waits(self) -> float:
+        """The share of a round's weight steps before the first that a fitness step may follow."""
+
+    @property
     def hardens(self) -> bool:
         """What it trains gets harder as the round goes on: an accuracy that falls is no collapse then."""
 

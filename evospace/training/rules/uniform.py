@@ -1,4 +1,7 @@
-"""Uniform sampling: every weight step trains one architecture drawn uniformly; there is no fitness.
+"""Uniform sampling: every weight step trains one architecture drawn by the gates a space begins with; no fitness.
+
+With `--initial-gates uniform` all architectures are alike, as in the papers; with `sparse`, the default, those with
+few operations are likelier (`evospace.sampling.gates`).
 
 Sources: Guo et al., Single Path One-Shot (SPOS), ECCV 2020, section 3.2: a uniform single path; Li & Talwalkar, Random
 search and reproducibility for NAS, UAI 2019: random search with weight sharing. In a multi-branch space a block draws
@@ -11,6 +14,7 @@ import numpy as np
 
 from evospace.data.splits import Batch
 from evospace.sampling.gates import draw, initial_probabilities
+from evospace.sampling.in_budget import InBudgetGates
 from evospace.supernet.choice_block import Route, route_of
 from evospace.training.snapshot import TrainState
 
@@ -19,7 +23,10 @@ from evospace.training.snapshot import TrainState
 class UniformRule:
     """Nothing is learned but the weights."""
 
+    near: InBudgetGates | None = None
+    """Gates conditioned on a cost near the budget; `None` draws whatever it costs."""
     every: int = 0
+    waits: float = 0.0
     hardens: bool = False
 
     def prune(self, state: TrainState, step: int) -> None:
@@ -27,6 +34,8 @@ class UniformRule:
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """One architecture of the space."""
+        if self.near is not None:
+            return route_of(self.near.draw(state.space, rng))
         return route_of(draw(state.space, initial_probabilities(state.space), rng))
 
     def fitness_step(

@@ -2,12 +2,15 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from evospace.sampling.gates import SPARSE
+from evospace.sampling.in_budget import InBudgetGates
 from evospace.space.search_space import SearchSpace
 from evospace.training.rules.uniform import UniformRule
 from tests.training.rules.made import BLOCKS, NAMES, drawn
+from tests.training.test_supernet_trainer import BUDGET, TABLE, cost_of, trainer
 
 DRAWS = 6000
 
@@ -28,3 +31,12 @@ def test_with_sparse_gates_a_block_of_one_of_k_is_a_skip_twice_as_often_as_not()
     counts = Counter(free)
     assert counts[()] / DRAWS == pytest.approx(1 / (1 + SPARSE), abs=0.03)
     assert all(counts[(name,)] / DRAWS == pytest.approx(SPARSE / 3 / (1 + SPARSE), abs=0.02) for name in NAMES)
+
+
+def test_a_window_keeps_what_is_trained_near_the_budget() -> None:
+    work = trainer(train_gates="uniform")
+    state, rng = work.start(), np.random.default_rng(0)
+    rule = UniformRule(near=InBudgetGates(TABLE, BUDGET.around(0.8, 1.2)))
+    costs = [cost_of(rule.route(state, rng, 0)) for _ in range(40)]
+    assert all(0.8 * BUDGET.target <= cost <= 1.2 * BUDGET.target for cost in costs)
+    assert any(cost_of(UniformRule().route(state, rng, 0)) > 1.2 * BUDGET.target for _ in range(40))

@@ -1,0 +1,60 @@
+"""A search from Python: what may be given, what comes back, and how one goes on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import evospace
+from evospace.data import hold_out, load_data
+from evospace.errors import UsageError
+from tests.interruptions import content
+
+QUICK: dict[str, Any] = {"data": "digits", "budget": "macs=0.3M", "epochs": 1, "samples": 4, "operations": 2}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("search") / "run"
+    evospace.search(**QUICK, calibration_batches=1, out=out)
+    return out
+
+
+def test_the_directory_alone_goes_on(run: Path) -> None:
+    before = content(run)
+    assert evospace.search(out=run, resume=True).run == run
+    assert content(run) == before
+    with pytest.raises(UsageError, match=r"other settings \(epochs: 1 -> 2\)"):
+        evospace.search(out=run, resume=True, epochs=2)
+    with pytest.raises(UsageError, match="--resume needs --out"):
+        evospace.search(**QUICK, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("epochs", "3", "epochs: '3' is not a whole number"),
+        ("epochs", 2.5, "epochs: 2.5 is not a whole number"),
+        ("samples", True, "samples: True is not a whole number"),
+        ("data", 7, "data: 7 is not text"),
+        ("lock", 1, "lock: 1 is not true or false"),
+        ("lr", "0.1", "lr: '0.1' is not a number"),
+    ],
+)
+def test_a_value_of_another_type_is_told(name: str, value: Any, text: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=text):
+        evospace.search(**(QUICK | {"out": str(tmp_path / "run"), name: value}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_members_weights_can_be_fed(run: Path) -> None:
+    """Normalised as it is told, the images give the accuracy that was scored."""
+    member = evospace.search(out=run, resume=True).front[-1]
+    data = load_data("digits")
+    assert (member.mean, member.std) == (data.train.mean, data.train.std)
+    scoring = hold_out(data, seed=0).scoring.normalised_by(member.mean, member.std)
+    images, labels = next(scoring.epoch(len(scoring)))
+    network = member.build(supernet_weights=True).eval()
+    assert float((network(images).argmax(1) == labels).float().mean()) == pytest.approx(member.accuracy)
