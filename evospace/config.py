@@ -45,9 +45,9 @@ class SearchConfig:
     """Stop after this many rounds; 0 means as many as it takes to traverse every operation."""
     candidates: int = 5
     """K: operations per block searched in one round; with --strategy shrinking, how many the space is shrunk to."""
-    refill: Literal["even", "full"] = "even"
-    """New operations of a round: an equal share of those that wait in each block, or as many as K has room for, which
-    leaves little for the last rounds where few are inherited (the paper; nse)."""
+    refill: Literal["full", "even"] = "full"
+    """New operations of a round: as many as K has room for (the paper), which leaves little for the last rounds where
+    few are inherited, or an equal share of those that wait in each block (nse)."""
     pool: str = "mobile27"
     """Pools of operations (see `evospace pools`), with commas between, each perhaps filtered by conditions after
     colons: "mobile27,modern:kernel<=5:kind!=involution". Settings: kernel, expansion, dilation, kind, se."""

@@ -12,7 +12,7 @@ T = TypeVar("T")
 LARGEST = 2**63 - 1
 Ranges = Sequence[tuple[str, float, float]]
 """Name of a setting, and the smallest and largest value it may have."""
-EARLIER: Mapping[str, Any] = {"initial_weights": "independent", "initial_gates": "uniform", "refill": "full"}
+EARLIER: Mapping[str, Any] = {"initial_weights": "independent", "initial_gates": "uniform"}
 """What a run or study was begun with where its settings are silent: settings that came later with a new default."""
 
 

@@ -70,7 +70,7 @@ def test_a_forecast_counts_the_rounds_to_come() -> None:
     experiment = prepare(config)
     sizes_to_come = experiment.strategy.sizes(experiment.first_state(), experiment.settings)
     found = forecast(experiment.bench, "nse", sizes_to_come[:3], 0)
-    assert found.active == (4, 5, 5)
+    assert found.active == (5, 5, 5)
     assert found.first_round == 1
     assert all(seconds > 0 for seconds in (*found.train, *found.score))
     assert found.total == pytest.approx(sum(found.train) + sum(found.score) + 3 * found.other)

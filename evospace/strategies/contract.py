@@ -67,8 +67,8 @@ class SearchSettings:
     candidates: int = 5
     """K: operations per block that a round of NSE searches at most, where the front is not richer; the size down to
     which `shrinking` shrinks."""
-    refill: Literal["even", "full"] = "even"
-    """How many of those that wait become active in a round of NSE: an equal share, or as many as K has room for."""
+    refill: Literal["full", "even"] = "full"
+    """How many of those that wait become active in a round of NSE: as many as K has room for, or an equal share."""
     lock: bool = True
     """Whether inherited operations are never pruned."""
     rehearse: bool = True

@@ -52,7 +52,7 @@ def shuffled(full: SearchSpace, seed: int, *after: int) -> tuple[Names, ...]:
 
 
 def refill(
-    inherited: Sequence[Names], waiting: Sequence[Names], *, k: int, rounds_left: int, how: Literal["even", "full"]
+    inherited: Sequence[Names], waiting: Sequence[Names], *, k: int, rounds_left: int, how: Literal["full", "even"]
 ) -> Queues:
     """Activate ``ceil(|waiting| / rounds left)`` operations of each block's queue, or as many as `k` has room for.
 

@@ -25,10 +25,9 @@ PUBLISHED: Mapping[str, Any] = {
     "initial_gates": "uniform",
     "train_gates": "uniform",
     "fitness_pairs": "unconditional",
-    "refill": "full",
 }
-"""The paper's settings where our defaults are others. Departures that are no settings (clipped gradients, the last
-round's refill, ...: docs/method.md) stay."""
+"""The paper's settings where our defaults are others. Departures that are no settings (clipped gradients, the refill
+rule, ...: docs/method.md) stay."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
     "single-branch": {"branches": "single"},
@@ -43,7 +42,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "evolution": {"sampling": "evolution"},
     "k3": {"candidates": 3},
     "k8": {"candidates": 8},
-    "refill-full": {"refill": "full"},
+    "refill-even": {"refill": "even"},
     "gates-uniform": {"train_gates": "uniform"},
     "gates-fitness": {"train_gates": "fitness"},
     "pairs-unconditional": {"fitness_pairs": "unconditional"},

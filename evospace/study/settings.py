@@ -65,7 +65,7 @@ class StudySettings:
     """As for a search."""
     candidates: int = 5
     """K, as for a search, where a strategy reads it."""
-    refill: Literal["even", "full"] = "even"
+    refill: Literal["full", "even"] = "full"
     """As for a search, where a strategy reads it."""
     weights: Literal["fresh", "inherit"] = "inherit"
     """As for a search, where a strategy reads it."""

@@ -250,10 +250,10 @@ def test_flags() -> None:
 def test_the_command_of_a_run_says_what_is_off_and_what_an_earlier_version_did() -> None:
     config = SearchConfig(data="digits", budget="macs=1M", lock=False, se=True, out="somewhere").to_dict()
     assert command(config) == "evospace search --data digits --budget macs=1M --se --no-lock"
-    earlier = {key: value for key, value in config.items() if key not in ("initial_weights", "initial_gates", "refill")}
-    wanted = ["--initial-weights independent", "--initial-gates uniform", "--refill full"]
+    earlier = {key: value for key, value in config.items() if key not in ("initial_weights", "initial_gates")}
+    wanted = ["--initial-weights independent", "--initial-gates uniform"]
     assert all(text in command(earlier) for text in wanted)
     words = shlex.split(command(earlier))[2:]
     assert parse(SearchConfig, args=words, prog="evospace search").to_dict() == config | {
-        "out": "", "initial_weights": "independent", "initial_gates": "uniform", "refill": "full"
+        "out": "", "initial_weights": "independent", "initial_gates": "uniform"
     }  # fmt: skip

@@ -20,6 +20,7 @@ from evospace.data import ImageData, load_data
 from evospace.errors import InterruptedRunError
 from evospace.experiment import prepare
 from evospace.lab import SupernetLab
+from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_names
 from evospace.problem import part_of
 from evospace.runs.checkpoints import KeptWeights
@@ -180,6 +181,15 @@ def drops(spec, shape):
 """
 
 
+@pytest.fixture
+def _no_kind_stays() -> Iterator[None]:
+    before = set(KINDS)
+    yield
+    for kind in set(KINDS) - before:
+        KINDS.remove(kind)
+
+
+@pytest.mark.usefixtures("_no_kind_stays")
 def test_operations_that_draw_for_themselves_draw_the_same_after_an_end(images: Path, tmp_path: Path) -> None:
     """Ended when all is scored and nothing of the round is stored: other draws came before in the next process."""
     torch.set_num_threads(1)
@@ -219,6 +229,7 @@ def noisy(spec, shape):
 """
 
 
+@pytest.mark.usefixtures("_no_kind_stays")
 def test_an_architecture_whose_training_was_kept_scores_as_it_would_have(images: Path, tmp_path: Path) -> None:
     """Ended when its weights are kept and its score is not: an operation that draws has drawn nothing since."""
     torch.set_num_threads(1)
