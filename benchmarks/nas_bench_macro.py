@@ -109,7 +109,7 @@ def evolved(problem: Problem, accuracy: Mapping[str, float], seed: int) -> list[
     rounds = default_rounds(len(NAMES), K)
     inside = int(EVALUATIONS / rounds / 1.05)
     settings = SearchSettings(candidates=K, samples=inside, seed=seed)
-    results = list(evolve(problem, settings, TableLab(accuracy), first_state(shuffled(FULL, seed), rounds)))
+    results = list(evolve(problem, settings, TableLab(accuracy), first_state(shuffled(FULL.candidates, seed), rounds)))
     return [e for r in results for e in r.evaluations][:EVALUATIONS]
 
 
@@ -122,7 +122,7 @@ def random_draws(problem: Problem, accuracy: Mapping[str, float], seed: int) -> 
 
 def best_found(name: str, problem: Problem, accuracy: Mapping[str, float], seed: int) -> float:
     """Accuracy of the best architecture inside the budget that a strategy finds with `FEW` evaluations."""
-    state = first_state(shuffled(FULL, seed), 1)
+    state = first_state(shuffled(FULL.candidates, seed), 1)
     settings = SearchSettings(samples=FEW, seed=seed)
     (result,) = STRATEGIES[name].search(problem, settings, TableLab(accuracy), state)
     inside = [e for e in result.evaluations if e.macs in problem.budget][:FEW]

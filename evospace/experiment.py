@@ -60,10 +60,10 @@ def search(config: SearchConfig | None = None, *, bare: bool = False, **settings
     return (_finished(config) if config.resume else None) or replace(prepare(config), bare=bare).run()
 
 
-def _stored(*, out: str = "", resume: bool = False, **_: Any) -> SearchConfig:
+def _stored(*, out: Any = "", resume: Any = False, **_: Any) -> SearchConfig:
     """The settings of the run that is gone on with, or the default ones."""
-    path = Path(out) / "config.yaml"
-    return load_config(path, begun=True) if resume and out and path.is_file() else SearchConfig()
+    path = Path(out) / "config.yaml" if resume and out and isinstance(out, str) else None
+    return load_config(path, begun=True) if path and path.is_file() else SearchConfig()
 
 
 def _finished(config: SearchConfig) -> SearchResult | None:
@@ -217,7 +217,7 @@ class Experiment:
         """Nothing searched yet."""
         full = self.problem.full
         rounds = self.strategy.rounds(max(map(len, full.candidates)), self.settings)
-        return first_state(shuffled(full, self.config.seed), rounds)
+        return first_state(shuffled(full.candidates, self.config.seed), rounds)
 
     def _board(self, done: int) -> SummaryWriter:
         """TensorBoard's writer; what an ended run had drawn beyond its last finished round is drawn again."""

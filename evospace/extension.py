@@ -110,7 +110,7 @@ def _create(
         raise UsageError(f"{old.path} has every operation of that pool already, traversed or waiting; name others")
     if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
         raise UsageError(f"{new.path} is not empty; choose another --out")
-    queues = shuffled(full.with_candidates(new_names), experiment.config.seed, state.round)
+    queues = shuffled(new_names, experiment.config.seed, state.round)
     new.path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=new.path.parent, prefix=f".{new.path.name}.") as folder:
         made = RunDirectory(Path(folder) / "run")

@@ -110,7 +110,7 @@ def _timed_steps(
             raise _EnoughError
 
     start = time.monotonic()
-    trainer = bench.trainer(0, space, lambda: supernet, rule, on_step=on_step)
+    trainer = bench.trainer(0, space, lambda: supernet, rule, on_step=on_step, waits=False)
     with suppress(_EnoughError):
         trainer.run()
     whole = len(ends) > 2
@@ -134,7 +134,7 @@ def _timed_score(bench: Workbench, supernet: SuperNet, space: SearchSpace) -> fl
 def _active(bench: Workbench, size: int) -> SearchSpace:
     """The first `size` operations of every block's queue, made to reach the budget."""
     full = bench.problem.full
-    queues = first_active(shuffled(full, bench.config.seed), size)
+    queues = first_active(shuffled(full.candidates, bench.config.seed), size)
     queues, _ = reach(queues, full, bench.problem.table, bench.problem.budget)
     return full.with_candidates(queues.active())
 

@@ -61,6 +61,11 @@ def check_strategy(config: SearchConfig) -> None:
             raise UsageError(
                 f"{flag(name)} has no effect with --strategy {strategy.name}; leave it out (it belongs to {readers})"
             )
+    if strategy.rule(SearchSettings.of(config)) is None and (config.train_gates, config.gates_window) != (
+        default.train_gates,
+        default.gates_window,
+    ):
+        raise UsageError("--train-gates and --gates-window have no effect where no supernet is trained; leave them out")
     if config.train_gates == "fitness" and strategy.rule(SearchSettings.of(config)) == "uniform":
         raise UsageError(f"--train-gates fitness: --strategy {strategy.name} learns none; give in-budget or uniform")
 
@@ -76,7 +81,7 @@ def part_of(problem: Problem, config: SearchConfig) -> SearchSpace:
             f"--operations {count}: the pool has {len(full.candidates[0])}; give at most that, or 0 for all"
         )
     require_reachable(full, problem.table, problem.budget)
-    order = shuffled(full, config.seed)
+    order = shuffled(full.candidates, config.seed)
     single = replace(full, branches="single")
     reached = single if is_reachable(single, problem.table, problem.budget) else full
     queues, _ = reach(first_active(order, count), reached, problem.table, problem.budget)

@@ -7,8 +7,13 @@ import pytest
 import torch
 
 import evospace
+from evospace.config import SearchConfig
+from evospace.cost.budget import Budget
 from evospace.data import hold_out, load_data
 from evospace.errors import UsageError
+from evospace.experiment import prepare
+from evospace.sampling.in_budget import InBudgetGates
+from evospace.training.rules.uniform import UniformRule
 from tests.interruptions import content
 
 QUICK: dict[str, Any] = {"data": "digits", "budget": "macs=0.3M", "epochs": 1, "samples": 4, "operations": 2}
@@ -39,6 +44,8 @@ def test_the_directory_alone_goes_on(run: Path) -> None:
         ("epochs", 2.5, "epochs: 2.5 is not a whole number"),
         ("samples", True, "samples: True is not a whole number"),
         ("data", 7, "data: 7 is not text"),
+        ("out", 7, "out: 7 is not text"),
+        ("out", None, "out: None is not text"),
         ("lock", 1, "lock: 1 is not true or false"),
         ("lr", "0.1", "lr: '0.1' is not a number"),
     ],
@@ -58,3 +65,17 @@ def test_a_members_weights_can_be_fed(run: Path) -> None:
     images, labels = next(scoring.epoch(len(scoring)))
     network = member.build(supernet_weights=True).eval()
     assert float((network(images).argmax(1) == labels).float().mean()) == pytest.approx(member.accuracy)
+
+
+@pytest.mark.parametrize("strategy", ["spos", "random", "regularized-evolution", "shrinking"])
+def test_the_rivals_train_near_the_budget_as_nse_does(strategy: str) -> None:
+    def near(**settings: Any) -> InBudgetGates | None:
+        rule = prepare(SearchConfig(**QUICK, strategy=strategy, **settings)).bench.rule("uniform")
+        assert isinstance(rule, UniformRule)
+        return rule.near
+
+    target = Budget.parse("macs=0.3M").target
+    gates = near()
+    assert gates is not None
+    assert (gates.window.low, gates.window.high) == (0.5 * target, 1.5 * target)
+    assert near(train_gates="uniform") is None

@@ -136,3 +136,14 @@ def test_a_search_of_a_part_of_the_pool_is_extended_by_all_that_a_block_has_not_
     capsys.readouterr()
     assert main(["extend", str(part), *flags[:4], "--out", str(tmp_path / "run3"), "--operations", "3"]) == 2
     assert "--operations has no effect on an extension" in capsys.readouterr().err
+
+
+def test_blocks_that_have_all_the_new_operations_get_none(tmp_path: Path) -> None:
+    """20 of 27 operations: some required block has the one that is asked for, and another has not."""
+    part, out, pool = tmp_path / "part", tmp_path / "run2", "mobile27:kernel<=3:expansion<=1:dilation<=1"
+    assert main([*SEARCH, "--out", str(part), "--operations", "20", "--max-rounds", "1"]) == 0
+    before = RunDirectory(part).database.states()[-1].waiting
+    assert main(["extend", str(part), "--pool", pool, "--out", str(out), "--max-rounds", "1"]) == 0
+    after = RunDirectory(out).database.states()[0].waiting
+    counts = {len(new) - len(old) for old, new in zip(before, after, strict=True)}
+    assert counts == {0, 1}

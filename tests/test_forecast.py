@@ -3,7 +3,7 @@
 import json
 import signal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -17,6 +17,7 @@ from evospace.report.plan_lines import duration, outcome_line
 from evospace.runs.run_directory import RunDirectory
 from evospace.strategies.contract import SearchSettings, SearchState
 from evospace.strategies.nse import INHERITED, active_sizes
+from evospace.training.rules.proxyless import ProxylessRule
 from tests.interruptions import content
 
 QUICK = ["--data", "digits", "--epochs", "1", "--samples", "4", "--calibration-batches", "1"]
@@ -76,6 +77,20 @@ def test_a_forecast_counts_the_rounds_to_come() -> None:
     assert found.total == pytest.approx(sum(found.train) + sum(found.score) + 3 * found.other)
     assert found.memory > 2**20
     assert found.to_json()["rounds"] == 3
+
+
+def test_a_forecast_times_fitness_steps_of_a_strategy_that_begins_them_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    step = ProxylessRule.fitness_step
+
+    def counted(*args: Any) -> None:
+        taken.append(1)
+        step(*args)
+
+    monkeypatch.setattr(ProxylessRule, "fitness_step", counted)
+    config = SearchConfig(data="digits", budget="macs=1M", strategy="proxyless", epochs=20, operations=3)
+    forecast(prepare(config).bench, "proxyless", [3], 0)
+    assert len(taken) >= 2
 
 
 def test_plan_writes_nothing(

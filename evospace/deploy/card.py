@@ -87,10 +87,10 @@ def _loading(shipped: Shipped, to: str) -> list[str]:
     if described.mean:
         numbers = [", ".join(f"{n:.6g}" for n in values) for values in (described.mean, described.std)]
         size = described.skeleton.image_size
-        lines.append(
-            f"Scale an image's shorter side to {shipped.subject.resize} pixels (bilinear) and cut out the middle"
-            f" {size} x {size}."
-        )
+        if resize := shipped.subject.resize:
+            lines.append(
+                f"Scale an image's shorter side to {resize} pixels (bilinear) and cut out the middle {size} x {size}."
+            )
         return [*lines, f"{PREPROCESSING}: mean {numbers[0]}; standard deviation {numbers[1]}."]
     return [*lines, "Nothing is known of how inputs are normalised: the network was never trained."]
 

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from evospace.cost.count import count_module
 from evospace.deploy.folder import MARK
@@ -30,15 +31,15 @@ class Subject:
     license: str = ""
 
     @property
-    def crop_pct(self) -> float:
-        """What part of an image's shorter side it was trained to be tested on (the middle)."""
+    def crop_pct(self) -> float | None:
+        """What part of an image's shorter side it was trained to be tested on (the middle); `None`: not known."""
         stored = self.training.get("crop_pct")
-        return stored if type(stored) is float and 0.1 <= stored <= 1 else 1.0
+        return stored if type(stored) is float and 0.1 <= stored <= 1 else None
 
     @property
-    def resize(self) -> int:
-        """Pixels that the shorter side of an image is scaled to before its middle is cut out."""
-        return int(self.described.skeleton.image_size / self.crop_pct)
+    def resize(self) -> int | None:
+        """Pixels that the shorter side of an image is scaled to before its middle is cut out; `None`: not known."""
+        return int(self.described.skeleton.image_size / self.crop_pct) if self.crop_pct else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +58,11 @@ class Shipped:
 def costs_of(network: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
     """MACs and parameters of a network as it is written.
 
-    It runs on one image of zeros: what it holds beside parameters and buffers could not be moved to `meta`.
+    It runs on one image of zeros: what it holds beside parameters and buffers could not be moved to `meta`. Attention
+    is done by plain products, which are counted.
     """
-    return count_module(network, (1, *input_shape), device="cpu")
+    with sdpa_kernel(SDPBackend.MATH):
+        return count_module(network, (1, *input_shape), device="cpu")
 
 
 def blocks_in_words(described: DescribedNetwork) -> list[str]:

@@ -33,7 +33,7 @@ def timm_config(shipped: Shipped) -> dict[str, Any]:
         "model_args": {"network": described.to_json(), "merged": True, "folded": shipped.folded},
         "pretrained_cfg": {
             **pretrained_cfg(described),
-            "crop_pct": subject.crop_pct,
+            "crop_pct": subject.crop_pct or 1.0,
             "tag": "trained" if subject.trained else "untrained",
             "license": subject.license or None,
         },

@@ -67,12 +67,17 @@ def operation(
         grid = itertools.product(kernel, expansion, dilation, groups)
         specs = tuple(OpSpec(kind=kind, kernel=k, expansion=e, dilation=d, groups=g) for k, e, d, g in grid)
         source = loading[-1] if loading else None
-        if kind in KINDS and _home(KINDS[kind].factory) == _home(factory):
+        if kind in KINDS and _again(KINDS[kind], factory, source):
             KINDS.remove(kind)
         KINDS.add(kind, OperationKind(factory=factory, specs=specs, se=se, source_sha256=source))
         return factory
 
     return register
+
+
+def _again(known: OperationKind, factory: Callable[..., object], source: str | None) -> bool:
+    """Whether it is the same place's function or class, read once more; a name twice in one file is a slip."""
+    return _home(known.factory) == _home(factory) and (source is None or source != known.source_sha256)
 
 
 def _home(factory: Callable[..., object]) -> tuple[str, str]:

@@ -17,10 +17,8 @@ from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 
 _BATCHES = 100
-"""Batches of n draws until n are distinct. Learned gates are peaked: with 10 batches half of what a search asked for
-was not found in windows that held hundreds of times as much."""
-_TRIES = 100
-"""The same where draws are rejected for their further costs."""
+"""Batches of n draws until n are distinct, and keep the further limits. Learned gates are peaked: with 10 batches half
+of what a search asked for was not found in windows that held hundreds of times as much."""
 _FILTERED = 1000
 """Batches in a row that a binned window may filter out whole before it counts as impossible."""
 _Ints = npt.NDArray[np.int64]
@@ -92,7 +90,7 @@ class WindowSampler:
         return kept[:n]
 
     def draw_distinct(self, n: int, rng: np.random.Generator) -> list[Architecture]:
-        """Up to `n` distinct architectures in the order drawn; fewer where 10 n draws held no more.
+        """Up to `n` distinct architectures in the order drawn; fewer where 100 n draws held no more.
 
         Raises `BudgetError` for an impossible window.
         """
@@ -113,12 +111,12 @@ class WindowSampler:
     def draw_within(self, n: int, rng: np.random.Generator, limits: Limits) -> tuple[list[Architecture], int]:
         """Up to `n` distinct architectures that keep upper limits on further costs too, and the draws rejected.
 
-        Rejection on top of the exact draws: it ends after `_TRIES` n draws, and raises `BudgetError` where none of
+        Rejection on top of the exact draws: it ends after `_BATCHES` n draws, and raises `BudgetError` where none of
         them was accepted, or for an impossible window.
         """
         found: dict[Architecture, None] = {}
         tried = accepted = 0
-        while len(found) < n and tried < (_TRIES if limits else _BATCHES) * n:
+        while len(found) < n and tried < _BATCHES * n:
             batch = self.draw(n, rng)
             kept = [a for a in batch if keeps(a, limits)]
             found |= dict.fromkeys(kept)

@@ -43,12 +43,10 @@ def default_rounds(pool: int, k: int) -> int:
     return max(math.ceil((pool - 1) / (k - 1)), 1)
 
 
-def shuffled(full: SearchSpace, seed: int, *after: int) -> tuple[Names, ...]:
+def shuffled(candidates: Sequence[Sequence[str]], seed: int, *after: int) -> tuple[Names, ...]:
     """Each block's candidates in random order; `after` is the number of rounds before a search was extended."""
-    orders = (
-        numpy_generator(seed, "queue", b, *after).permutation(len(names)) for b, names in enumerate(full.candidates)
-    )
-    return tuple(tuple(names[i] for i in order) for names, order in zip(full.candidates, orders, strict=True))
+    orders = (numpy_generator(seed, "queue", b, *after).permutation(len(names)) for b, names in enumerate(candidates))
+    return tuple(tuple(names[i] for i in order) for names, order in zip(candidates, orders, strict=True))
 
 
 def refill(

@@ -86,8 +86,7 @@ class Queue:
         try:
             yield
         finally:
-            for _, process in running.values():
-                process.terminate()
+            _ask_to_end([process for _, process in running.values()])
 
     def _ended(self, key: str, process: BaseProcess) -> None:
         process.join()
@@ -99,16 +98,21 @@ class Queue:
 
     def _end(self, running: Iterable[tuple[str, BaseProcess]]) -> None:
         """Let each finish its step and save."""
-        left = list(running)
-        while left:
-            for _, process in left:
-                process.terminate()  # SIGTERM, which a job takes as a request
-            until = time.monotonic() + AGAIN_SECONDS
-            for _, process in left:
-                process.join(max(0.0, until - time.monotonic()))
-            for key, process in [pair for pair in left if not pair[1].is_alive()]:
-                self._ended(key, process)
-            left = [pair for pair in left if pair[1].is_alive()]
+        ending = list(running)
+        _ask_to_end([process for _, process in ending])
+        for key, process in ending:
+            self._ended(key, process)
+
+
+def _ask_to_end(left: list[BaseProcess]) -> None:
+    """Until all have ended."""
+    while left:
+        for process in left:
+            process.terminate()  # SIGTERM, which a job takes as a request
+        until = time.monotonic() + AGAIN_SECONDS
+        for process in left:
+            process.join(max(0.0, until - time.monotonic()))
+        left = [process for process in left if process.is_alive()]
 
 
 def _start_server() -> None:

@@ -87,7 +87,7 @@ def last_norms(module: nn.Module) -> tuple[list[nn.BatchNorm2d], bool]:
     another make has one where it is the last of its parts that have parameters.
     """
     if isinstance(module, nn.BatchNorm2d):
-        return [module], False
+        return [module] if module.affine else [], False
     if isinstance(module, nn.Sequential):
         found: list[nn.BatchNorm2d] = []
         for layer in reversed(module):

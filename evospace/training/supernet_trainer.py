@@ -85,6 +85,8 @@ class RoundTrainer:
     classes: int
     seed: int
     round: int
+    waits: bool = True
+    """Whether fitness steps wait as long as the rule says; a few steps that stand for all do not."""
     on_epoch: Callable[[EpochReport], None] = lambda report: None
     on_step: Callable[[Progressed], None] = lambda progressed: None
     """Called between two steps, when the state is whole; it may copy it and may raise, to end the training."""
@@ -193,8 +195,8 @@ class RoundTrainer:
 
     def _fitness_steps(self, steps: int) -> int:
         """Fitness steps among the first `steps` weight steps of the round."""
-        waits = round(self.rule.waits * self.settings.epochs * self.steps_per_epoch)
-        return max(steps - waits, 0) // self.rule.every if self.rule.every else 0
+        waiting = round(self.rule.waits * self.settings.epochs * self.steps_per_epoch) if self.waits else 0
+        return max(steps - waiting, 0) // self.rule.every if self.rule.every else 0
 
     def _lr(self, step: int) -> float:
         steps = self.settings.epochs * self.steps_per_epoch

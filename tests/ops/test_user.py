@@ -191,6 +191,11 @@ def test_what_is_registered_once_more_from_the_same_place_takes_the_earlier_ones
     path.write_text(SOURCE.replace("spec.kernel,", "5,").replace("spec.kernel // 2", "2"), encoding="utf-8")
     load_ops_file(path)  # edited since
     assert count_op(OpSpec(kind="tryout", kernel=3), shape)["params"] > before["params"]
+    other = tmp_path / "twice.py"
+    other.write_text(SOURCE.replace("tryout", "twin") + SOURCE.replace("tryout", "twin"), encoding="utf-8")
+    KINDS.remove("pointwise")
+    with pytest.raises(UsageError, match="name 'twin' is taken already"):
+        load_ops_file(other)
     other = tmp_path / "other.py"
     other.write_text(SOURCE, encoding="utf-8")
     with pytest.raises(UsageError, match="name 'tryout' is taken already"):

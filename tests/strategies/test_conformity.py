@@ -278,6 +278,10 @@ def test_a_part_of_the_pool_is_nested_and_the_same_for_all(images: Path) -> None
     ("flags", "said"),
     [
         (["--strategy", "sposs"], "spos"),
+        (
+            ["--strategy", "regularized-evolution", "--score-by", "training", "--gates-window", "0..2"],
+            "no effect where",
+        ),
         (["--strategy", "spos", "--train-gates", "fitness"], "--strategy spos learns none; give in-budget or uniform"),
         (["--strategy", "spos", "--darts-order", "2"], "--darts-order has no effect with --strategy spos"),
         (["--strategy", "darts", "--branches", "multi"], "--branches multi: --strategy darts is defined for single"),

@@ -75,7 +75,9 @@ class TableLab:
 
 def run(lab: TableLab, state: SearchState | None = None, **changes: object) -> list[RoundResult]:
     settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
-    return list(evolve(PROBLEM, settings, lab, state or first_state(shuffled(FULL, 0), default_rounds(POOL, 3))))
+    return list(
+        evolve(PROBLEM, settings, lab, state or first_state(shuffled(FULL.candidates, 0), default_rounds(POOL, 3)))
+    )
 
 
 def test_the_known_optimum_is_found_and_everything_was_traversed() -> None:

@@ -18,7 +18,7 @@ def test_after_the_last_round_every_operation_was_active_in_every_block(
 ) -> None:
     names = tuple(f"op{i}" for i in range(pool))
     full = SearchSpace((names,) * blocks, (True,) * blocks)
-    rounds, waiting = default_rounds(pool, k), shuffled(full, seed=3)
+    rounds, waiting = default_rounds(pool, k), shuffled(full.candidates, seed=3)
     inherited: tuple[tuple[str, ...], ...] = ((),) * blocks
     seen: list[set[str]] = [set() for _ in range(blocks)]
     for number in range(1, rounds + 1):

@@ -27,7 +27,7 @@ ROOM = problem("macs=55..65")
 def search(name: str, lab: TableLab, made: Problem = ROOM, **settings: object) -> list[RoundResult]:
     strategy, given = STRATEGIES[name], SearchSettings(**({"samples": 120, "candidates": 2} | settings))  # type: ignore[arg-type]
     rounds = strategy.rounds(len(NAMES), given)
-    return list(strategy.search(made, given, lab, first_state(shuffled(made.full, 0), rounds)))
+    return list(strategy.search(made, given, lab, first_state(shuffled(made.full.candidates, 0), rounds)))
 
 
 @pytest.mark.parametrize("name", SCORERS)

@@ -125,13 +125,17 @@ def test_jobs_that_all_met_bad_data_end_the_study_as_bad_data(codes: list[int], 
     assert error_of(codes) is kind
 
 
-def test_no_job_goes_on_where_an_error_ends_the_queue(tmp_path: Path) -> None:
+@pytest.mark.parametrize("work", [UntilAsked(), Deaf()])
+def test_no_job_goes_on_where_an_error_ends_the_queue(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evospace.study.processes, "AGAIN_SECONDS", 0.5)
+
     def broken(key: str, code: int) -> None:
         raise DataError("the database cannot be read")
 
     made = Queue(folder=tmp_path, jobs=2, on_end=broken)
     with pytest.raises(DataError, match="cannot be read"):
-        made.run({"a": UntilAsked(), "b": Write("b", seconds=0.5)}, "a test", "nothing")
-    for child in multiprocessing.active_children():
-        child.join()
+        made.run({"a": work, "b": Write("b", seconds=0.5)}, "a test", "nothing")
     assert (tmp_path / "a/saved").exists()
+    assert not multiprocessing.active_children()

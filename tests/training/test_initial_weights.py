@@ -19,6 +19,7 @@ from evospace.training.initial_weights import (
     LAST_GAMMA,
     inherit_weights,
     initialised_supernet,
+    last_norms,
     nearest,
     take_over,
     window,
@@ -234,3 +235,8 @@ def test_an_operation_begins_quiet_whatever_it_is_made_of(kind: str) -> None:
     found = operation(supernet, block, name).train()(images).detach()
     passed = found[:, 1::2] if kind == "shufflev2" else found  # every other channel is the input's own
     assert 0.02 < float(passed.std()) < 0.25
+
+
+def test_a_batch_norm_without_a_scale_has_none_that_could_be_small() -> None:
+    norm = nn.BatchNorm2d(4, affine=False)
+    assert last_norms(nn.Sequential(nn.Conv2d(4, 4, 1), norm)) == ([], False)
