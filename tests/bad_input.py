@@ -223,6 +223,7 @@ SETTINGS = [
     ),
     Case("a study of an unknown strategy", lambda: None, f"{STUDY} --strategies sposs", 2),
     Case("epochs that rounds do not divide", lambda: None, f"{STUDY} --epochs 10", 2),
+    Case("a study's budget that no part of the pool can meet", lambda: None, f"{STUDY} --budget macs=100..200", 3),
     Case("a folder that holds no study", folder, "study report images", 2),
     Case("a ranking of no run", folder, "study ranking images", 2),
 ]

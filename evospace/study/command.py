@@ -93,10 +93,14 @@ def _equality(settings: StudySettings) -> str:
 
 
 def _check_first(job: Job) -> None:
-    """Find what is wrong with data or settings before anything is made; a budget that is out of reach is a result."""
+    """Find what is wrong with data or settings before anything is made.
+
+    A budget out of reach of a job's part of the pool is a result; out of reach of the whole pool, `BudgetError`.
+    """
     from evospace.experiment import prepare  # loads torch
 
+    config = replace(job.config, device="cpu")
     try:
-        prepare(replace(job.config, device="cpu"))
+        prepare(config)
     except BudgetError:
-        return
+        prepare(replace(config, operations=0))

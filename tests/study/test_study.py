@@ -242,6 +242,7 @@ def interrupted(config: SearchConfig, *, bare: bool) -> None:
         (["space-size", "--out", "s", *QUICK, "--operations", "27", "--epochs", "3"], 2, "totals that do"),
         (["space-size", "--out", "s", *QUICK, "--recipe", "small-image"], 2, "did you mean small-images"),
         (["space-size", "--out", "s", *QUICK, "--data", "digit"], 2, "digit"),
+        (["space-size", "--out", "s", *QUICK, "--budget", "macs=100..200"], 3, "cannot be met"),
         (["space-size", "--out", "s", *QUICK, "--device", "gpu"], 2, "--device gpu: allowed are auto, cpu"),
         (["report", "nowhere"], 2, "holds no study"),
         (["ranking", "nowhere"], 2, "holds no search"),
