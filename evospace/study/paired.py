@@ -89,6 +89,22 @@ def _effect(method: str, length: int | None, pairs: Sequence[tuple[Tested, Teste
     )
 
 
+def of_whole_seeds(found: Iterable[Finished]) -> list[Finished]:
+    """Of each method and length the results of the seeds that have one at every size, so that a line compares like with
+    like; all of its results where no seed has every size.
+    """
+    by = dict[tuple[str, int], dict[int, list[Finished]]]()
+    for job in found:
+        if job.result is not None:
+            by.setdefault((job.variant, job.length), {}).setdefault(job.seed, []).append(job)
+    kept: list[Finished] = []
+    for seeds in by.values():
+        sizes = {job.operations for jobs in seeds.values() for job in jobs}
+        whole = [jobs for jobs in seeds.values() if len(jobs) == len(sizes)]
+        kept += [job for jobs in whole or seeds.values() for job in jobs]
+    return kept
+
+
 def _mean(by_length: Sequence[Mapping[int, float]]) -> Difference | None:
     """Over the lengths, of the seeds that all of them have."""
     seeds = sorted(set.intersection(*(set(values) for values in by_length)))

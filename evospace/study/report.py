@@ -14,7 +14,7 @@ from evospace.report.tables import short
 from evospace.runs.files import write_json, write_text
 from evospace.study.database import Finished
 from evospace.study.directory import StudyDirectory
-from evospace.study.paired import Difference, Effect, difference, effects
+from evospace.study.paired import Difference, Effect, difference, effects, of_whole_seeds
 from evospace.study.plan import BASE, COMPARED, VARIANTS
 
 FORMAT = 1
@@ -121,7 +121,10 @@ def write_study_report(path: Path) -> tuple[dict[str, Any], list[Table], list[st
     if of_size:
         titled["What the largest space does, beside the smallest"] = texts_of_effects(of_size)
     write_text(path / "table.md", "\n".join(markdown(*texts) for texts in titled.values()))
-    (draw_ablation if ablation else draw_space_size)(picture, rows)
+    if ablation:
+        draw_ablation(picture, rows)
+    else:
+        draw_space_size(picture, summaries(of_whole_seeds(finished.values()), list(COMPARED)))
     failures = [f"failed: {text}" for row in rows for text in row.failures]
     wrote = ", ".join(str(path / name) for name in ("results.json", "table.md", picture.name))
     legend = [LEGEND, *([LEGEND_OF_DIFFERENCES] if any(row.difference for row in rows) else [])]

@@ -1,6 +1,6 @@
 import pytest
 
-from evospace.study.paired import difference, effects
+from evospace.study.paired import difference, effects, of_whole_seeds
 from tests.study.made import finished
 
 JOBS = [
@@ -65,6 +65,14 @@ def test_all_lengths_together_are_the_mean_of_those_seeds_that_have_every_one() 
     assert spos.growth is None  # at length 4 it has no smallest space
     assert spos.behind_in_largest is not None
     assert spos.behind_in_largest.values == pytest.approx((2.0,))  # (93 - 90 + 96 - 95) / 2
+
+
+def test_a_line_is_of_the_seeds_that_have_every_size() -> None:
+    nse = [finished("nse", seed, 0.5, size) for seed in (0, 1) for size in (5, 27)]
+    odd = [finished("nse", 2, 0.5, 5), finished("nse", 3, None, 27), finished("nse", 2, 0.5, 5, length=2)]
+    apart = [finished("spos", 0, 0.5, 5), finished("spos", 1, 0.5, 27)]
+    kept = of_whole_seeds([*nse, *odd, *apart])
+    assert {job.key for job in kept} == {job.key for job in [*nse, odd[2], *apart]}
 
 
 def test_nothing_finished_has_no_effects() -> None:
