@@ -11,6 +11,7 @@ Run where the study's data lies: python benchmarks/retrained_again.py STUDY OUT 
 import argparse
 import json
 import statistics
+import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from evospace.config import SearchConfig
+from evospace.errors import InterruptedRunError
 from evospace.experiment import prepare
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json
@@ -132,4 +134,8 @@ def _tell(args: argparse.Namespace, methods: list[str], jobs: list[Finished]) ->
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InterruptedRunError as error:
+        print("stopped; everything is saved, and the same command goes on", file=sys.stderr)
+        sys.exit(error.exit_code)
