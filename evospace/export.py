@@ -18,7 +18,7 @@ from evospace.deploy.subject import Shipped, Subject, config_of, costs_of
 from evospace.deploy.timm_folder import require_timm, timm_config, write_timm
 from evospace.deploy.torch_folder import write_torch
 from evospace.errors import DataError, UsageError, reason
-from evospace.networks import FoundNetwork, find_network, find_run
+from evospace.networks import FoundNetwork, find_network, run_of
 from evospace.ops.user import load_ops
 from evospace.reading import read_yaml
 from evospace.runs.files import write_json, write_text
@@ -83,12 +83,14 @@ def _subject(settings: ExportSettings) -> Subject:
         )
     stored = load_network(found.checkpoint)
     search = stored.training.get("search")
+    own, evaluations = evaluations_of(found.checkpoint)
     return Subject(
         described=stored.described,
         network=stored.build(),
         trained=True,
         training={key: value for key, value in stored.training.items() if key != "search"},
-        evaluations=evaluations_of(found.checkpoint),
+        evaluations=evaluations,
+        own_evaluation=own,
         search=search if isinstance(search, dict) else {},
         license=settings.license,
     )
@@ -110,7 +112,7 @@ def _fresh(found: FoundNetwork, settings: ExportSettings) -> Network:
 
 def _search_of(name: str) -> dict[str, Any]:
     """The settings of the run that a name belongs to; none where there is none."""
-    run = find_run(name.rpartition("#")[0] or name)
+    run = run_of(name)
     if run is None:
         return {}
     try:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from evospace.config import SearchConfig
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, DiskError, UsageError, reason
 from evospace.experiment import TABLE, Experiment, prepare, search
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
 from evospace.result import SearchResult
-from evospace.runs.files import flush_folder, write_text
+from evospace.runs.files import FULL, flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config
 from evospace.settings_file import completed, settings_from
@@ -111,13 +111,19 @@ def _create(
     if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
         raise UsageError(f"{new.path} is not empty; choose another --out")
     queues = shuffled(new_names, experiment.config.seed, state.round)
-    new.path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=new.path.parent, prefix=f".{new.path.name}.") as folder:
-        made = RunDirectory(Path(folder) / "run")
-        made.open(experiment.config, experiment.contents)
-        old.database.copy_extended(made.path / "run.db", extended(state, queues, experiment.config.candidates))
-        for path in kept:
-            shutil.copyfile(path, made.path / path.relative_to(old.path))
-        write_text(made.path / "extended-from.txt", f"{old.path.resolve()} after round {state.round}\n")
-        made.path.replace(new.path)
-        flush_folder(new.path.parent)
+    try:
+        new.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=new.path.parent, prefix=f".{new.path.name}.") as folder:
+            made = RunDirectory(Path(folder) / "run")
+            made.open(experiment.config, experiment.contents)
+            old.database.copy_extended(made.path / "run.db", extended(state, queues, experiment.config.candidates))
+            for path in kept:
+                shutil.copyfile(path, made.path / path.relative_to(old.path))
+            write_text(made.path / "extended-from.txt", f"{old.path.resolve()} after round {state.round}\n")
+            made.path.replace(new.path)
+            flush_folder(new.path.parent)
+    except OSError as error:
+        kind = DiskError if error.errno in FULL else UsageError
+        raise kind(
+            f"--out {new.path}: cannot be written ({reason(error)}); nothing was made; choose another"
+        ) from error

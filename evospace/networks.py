@@ -60,7 +60,8 @@ def find_networks(name: str) -> list[FoundNetwork]:
     if not mark and path.name == "network.json":
         from evospace.runs.network_file import load_description  # loads torch, which takes seconds
 
-        return [FoundNetwork(described=load_description(path))]
+        described, data_seed = load_description(path)
+        return [FoundNetwork(described=described, data_seed=data_seed)]
     members = _members(text, path)
     if not mark:
         return members

@@ -233,7 +233,13 @@ def test_show_tells_a_bad_position_and_a_damaged_front(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "code"), [("environment.json", "[]", 4), ("environment.json", "", 4), ("config.yaml", "[1]", 2)]
+    ("name", "text", "code"),
+    [
+        ("environment.json", "[]", 4),
+        ("environment.json", "", 4),
+        ("environment.json", "[" * 100_000, 4),
+        ("config.yaml", "[1]", 2),
+    ],
 )
 def test_a_damaged_run_directory_is_named(name: str, text: str, code: int, tmp_path: Path) -> None:
     config = evospace.SearchConfig(resume=True)

@@ -1,5 +1,6 @@
 """A search goes on with operations that were not in its pool."""
 
+import errno
 import hashlib
 import shutil
 from pathlib import Path
@@ -87,6 +88,20 @@ def test_an_extension_that_cannot_be_says_why(
     assert text in error[0]
     assert not list(tmp_path.iterdir())
     assert main(["extend", str(tmp_path / "nowhere"), *extra]) == 2
+
+
+def test_an_extension_that_cannot_be_written_is_one_line(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    flags = ["extend", str(base), "--pool", "grouped72", "--out"]
+    assert main([*flags, str(tmp_path / "file/new")]) == 2
+    monkeypatch.setattr("shutil.copyfile", lambda *paths: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    assert main([*flags, str(tmp_path / "new")]) == 1
+    seen = capsys.readouterr().err.strip().splitlines()
+    assert len(seen) == 2
+    assert all("cannot be written" in line and "nothing was made" in line for line in seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_extended_run_is_complete_in_itself(base: Path, tmp_path: Path) -> None:

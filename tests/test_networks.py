@@ -28,8 +28,13 @@ def test_a_member_that_is_not_there_is_named(place: str, tmp_path: Path) -> None
 
 def test_a_description_is_found_by_its_file_or_folder(tmp_path: Path) -> None:
     described = find_network("nsenet").described
-    save_description(tmp_path / "network.json", described)
-    assert find_network(str(tmp_path)).described == described == load_description(tmp_path / "network.json")
+    save_description(tmp_path / "network.json", described, 3)
+    found = find_network(str(tmp_path))
+    assert (found.described, found.data_seed) == (described, 3) == load_description(tmp_path / "network.json")
+    content = (tmp_path / "network.json").read_text()
+    (tmp_path / "network.json").write_text(content.replace('"data_seed": 3', '"data_seed": "3"'))
+    with pytest.raises(DataError, match=r"network\.json: data_seed is a whole number"):
+        find_network(str(tmp_path))
     (tmp_path / "network.json").write_text("{}")
     with pytest.raises(DataError, match=r"network\.json: not a network's description"):
         find_network(str(tmp_path / "network.json"))

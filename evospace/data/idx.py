@@ -13,6 +13,8 @@ from torch import Tensor
 from evospace.errors import DataError
 
 _UNSIGNED_BYTE = 8
+LARGEST = 1 << 30
+"""Values of a file; the largest of the MNIST family have 50 million."""
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
@@ -21,15 +23,21 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     Raises:
         DataError: the file cannot be read, or its header is wrong or does not fit its length.
     """
+    size = 4 + 4 * dimensions
     try:
-        content = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            header = file.read(size)
+            if header[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]) or len(header) < size:
+                raise DataError(f"{path} is no IDX file of bytes in {dimensions} dimensions; get the file again")
+            shape = struct.unpack(f">{dimensions}I", header[4:])
+            if math.prod(shape) > LARGEST:
+                raise DataError(
+                    f"{path} claims {math.prod(shape)} values, at most {LARGEST} are read; get the file again"
+                )
+            values = file.read(math.prod(shape) + 1)  # a small file may unpack to any size
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {error}; get the file again") from None
-    header = 4 + 4 * dimensions
-    if content[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]) or len(content) < header:
-        raise DataError(f"{path} is no IDX file of bytes in {dimensions} dimensions; get the file again")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    if len(content) - header != math.prod(shape):
-        found = len(content) - header
+    if len(values) != math.prod(shape):
+        found = f"more than {math.prod(shape)}" if len(values) > math.prod(shape) else len(values)
         raise DataError(f"{path} should hold {math.prod(shape)} values, has {found}; get the file again")
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy())
+    return torch.from_numpy(np.frombuffer(values, np.uint8).reshape(shape).copy())

@@ -50,6 +50,14 @@ class Layout:
             yield from _only_in_one(self.train, self.test)
         elif self.train.images and all(len(paths) == 1 for paths in self.train.images.values()):
             yield Finding(kinds.TOO_FEW, self.root, "has one image per class, none is left to test on")
+        else:
+            yield from _of_one_image(self.train)
+
+
+def _of_one_image(part: Part) -> Iterator[Finding]:
+    for name in sorted(part.images):
+        if len(part.images[name]) == 1:
+            yield Finding(kinds.UNTESTED_CLASS, part.root / name, f"class {name!r} has one image, kept to train on")
 
 
 def _only_in_one(train: Part, test: Part) -> Iterator[Finding]:

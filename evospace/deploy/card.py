@@ -103,7 +103,7 @@ def _accuracy(shipped: Shipped) -> list[str]:
     lines = ["| | this checkpoint | mean over seeds | standard deviation | seeds |", "|---|---|---|---|---|"]
     for key, name in names:
         if found := spread(results, key):
-            own, (mean, deviation, count) = results[0].get(key), found
+            own, (mean, deviation, count) = (shipped.subject.own_evaluation or {}).get(key), found
             shown = "-" if own is None else f"{own:.4f}"
             shown_deviation = f"{deviation:.4f}" if count > 1 else "-"
             lines.append(f"| {name} | {shown} | {mean:.4f} | {shown_deviation} | {count} |")
@@ -114,10 +114,9 @@ def _accuracy(shipped: Shipped) -> list[str]:
 def _costs(shipped: Shipped) -> list[str]:
     macs, params = shipped.costs["macs"], shipped.costs["params"]
     lines = [f"{macs:,} multiply-adds an image (which papers call FLOPs), {params:,} parameters."]
-    for result in shipped.subject.evaluations[:1]:
-        timed = {key: value for key, value in result.items() if "latency" in key or "throughput" in key}
-        lines += [_listed(timed, "")] if timed else []
-    return lines
+    own = shipped.subject.own_evaluation or {}
+    timed = {key: value for key, value in own.items() if "latency" in key or "throughput" in key}
+    return [*lines, *([_listed(timed, "")] if timed else [])]
 
 
 def _data(shipped: Shipped) -> list[str]:

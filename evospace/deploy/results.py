@@ -13,19 +13,17 @@ LARGEST = 1 << 22
 NUMBERS = ("top1", "top5", "loss", "calibration_error")
 
 
-def evaluations_of(checkpoint: Path) -> list[dict[str, Any]]:
-    """`NAME-evaluation.json` beside `NAME.safetensors`, then the same of its sibling folders `seed-*`.
+def evaluations_of(checkpoint: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """`NAME-evaluation.json` beside `NAME.safetensors`, and all of the seeds: it and the same of the folders `seed-*`.
 
-    Only those of the same data and kind of weights count. Raises `DataError` for a file that is damaged.
+    The first is `None` where this checkpoint was not tested. Only those of the same data and kind of weights count.
+    Raises `DataError` for a file that is damaged.
     """
-    name = f"{checkpoint.stem}-evaluation.json"
-    own = checkpoint.parent / name
-    others: list[Path] = []
-    if checkpoint.parent.name.startswith("seed-"):
-        others = sorted(checkpoint.absolute().parent.parent.glob(f"seed-*/{name}"))
-    paths = [own, *(path for path in others if path != own.absolute())]
-    found = [_read(path) for path in paths if path.is_file()]
-    return [result for result in found if all(result.get(k) == found[0].get(k) for k in ("data", "weights"))]
+    folder, name = checkpoint.absolute().parent, f"{checkpoint.stem}-evaluation.json"
+    others = sorted(folder.parent.glob(f"seed-*/{name}")) if folder.name.startswith("seed-") else []
+    own = _read(folder / name) if (folder / name).is_file() else None
+    found = [*([own] if own else []), *(_read(path) for path in others if path != folder / name)]
+    return own, [result for result in found if all(result.get(k) == found[0].get(k) for k in ("data", "weights"))]
 
 
 def _read(path: Path) -> dict[str, Any]:

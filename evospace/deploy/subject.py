@@ -25,7 +25,9 @@ class Subject:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Recipe, seed, epochs, ...: plain JSON values."""
     evaluations: Sequence[Mapping[str, Any]] = ()
-    """Test results, of this checkpoint first, then of the same network trained with other seeds."""
+    """Test results of this checkpoint, where it was tested, and of the same network trained with other seeds."""
+    own_evaluation: Mapping[str, Any] | None = None
+    """The one of them that is of this checkpoint; `None` where it was not tested."""
     search: Mapping[str, Any] = field(default_factory=dict)
     """The settings of the search that found it, where they are known."""
     license: str = ""

@@ -157,8 +157,8 @@ def _one(
         "latency_of": f"torch {torch.__version__}, {device}, batch 1, {settings.threads} thread(s)",
     }
     stem = path.with_suffix("")
-    draw_confusion(stem.with_name(f"{stem.name}-confusion.png"), result.confusion, described.class_names)
     write_json(stem.with_name(f"{stem.name}-evaluation.json"), entry)
+    draw_confusion(stem.with_name(f"{stem.name}-confusion.png"), result.confusion, described.class_names)
     return entry
 
 

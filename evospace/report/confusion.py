@@ -28,8 +28,8 @@ def draw_confusion(path: Path, confusion: Tensor, class_names: Sequence[str]) ->
     axes.set(xlabel="predicted", ylabel="true", title=f"{100 * np.trace(counts) / counts.sum():.2f} % right")
     if len(class_names) <= NAMED:
         names = [printable(name)[:24] for name in class_names]
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8, parse_math=False)
+        axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     if len(class_names) <= NUMBERED:
         for (row, column), value in np.ndenumerate(share):
             if value >= 0.005:

@@ -40,7 +40,7 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
         folder = Job(work.root, index, 0).network
         folder.parent.mkdir(exist_ok=True)
         if not folder.exists():
-            save_description(folder, described)
+            save_description(folder, described, work.data_seed)
     if config.jobs > 1 and len(left) > 1:
         failed = run_in_processes(config, work.root, [(job.index, job.seed) for job in left], say)
     else:

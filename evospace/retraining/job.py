@@ -57,12 +57,13 @@ def _begun(start: Path, described: DescribedNetwork, network: Network) -> dict[s
 
 
 def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
-    """One training, to its end or to a signal; what is finished of it is stored.
+    """One training, to its end or to a signal; what is finished of it is stored, and not done again.
 
     Raises `UsageError` where another process is at it.
     """
     with alone_with(job):
-        _train(work, job, signals, say)
+        if job.result() is None:  # another process may have ended it since the queue was made
+            _train(work, job, signals, say)
 
 
 def _train(work: Retraining, job: Job, signals: Signals, say: Say) -> None:

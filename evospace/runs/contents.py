@@ -1,6 +1,5 @@
 """What a run was begun with, besides its settings: software, machine, data, the user's operations."""
 
-import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -8,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from evospace.errors import DataError
+from evospace.reading import read_json
 
+LARGEST = 1 << 24
+"""No `environment.json` is larger than this many bytes."""
 _PACKAGES = ("evospace", "torch", "torchvision", "numpy", "moocore", "safetensors")
 
 
@@ -43,6 +45,6 @@ def read_contents(run: Path) -> dict[str, str]:
     """The contents that `environment.json` of a run names; raises `DataError` where it is missing or damaged."""
     path = run / "environment.json"
     try:
-        return {str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8"))["contents"].items()}
+        return {str(k): str(v) for k, v in read_json(path, LARGEST)["contents"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: missing or damaged ({error}); choose another --out") from error

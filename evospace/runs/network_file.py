@@ -76,15 +76,26 @@ def load_network(path: Path) -> TrainedNetwork:
     return TrainedNetwork(described=described, weights=weights, training=meta["training"])
 
 
-def save_description(path: Path, described: DescribedNetwork) -> None:
-    """Replace `path` by `network.json`, which any command takes for a network."""
-    write_json(path, described.to_json())
+def save_description(path: Path, described: DescribedNetwork, data_seed: int = 0) -> None:
+    """Replace `path` by `network.json`, which any command takes for a network.
+
+    `data_seed`: what divided the folder it was searched on, so that no image of the search is tested on later.
+    """
+    write_json(path, described.to_json() | {"data_seed": data_seed})
 
 
-def load_description(path: Path) -> DescribedNetwork:
-    """Read `network.json`; raises `DataError` for a missing, damaged or foreign file."""
+def load_description(path: Path) -> tuple[DescribedNetwork, int]:
+    """Read `network.json` and its data seed (0 where it names none).
+
+    Raises `DataError` for a missing, damaged or foreign file.
+    """
     try:
-        return DescribedNetwork.from_json(read_json(path, LARGEST))
+        content = read_json(path, LARGEST)
+        described = DescribedNetwork.from_json(content)
+        seed = content.get("data_seed", 0)
+        if type(seed) is not int:
+            raise DataError("data_seed is a whole number")
+        return described, seed
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a network ({reason(error)})") from error
     except DataError as error:

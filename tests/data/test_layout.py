@@ -73,6 +73,11 @@ def test_class_names_can_always_be_shown(tmp_path: Path) -> None:
     assert [path.parent.name for path, _ in samples.test] == ["<script>", "a\nb", "\udcff"]
 
 
+def test_a_class_of_one_image_is_told_to_be_untested(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "a/2.png", "b/1.png")
+    assert [(f.kind, Path(f.where).name) for f in read_layout(tmp_path).findings()] == [(kinds.UNTESTED_CLASS, "b")]
+
+
 @pytest.mark.parametrize(("count", "test"), [(0, 0), (1, 0), (2, 1), (3, 1), (8, 2), (20, 4)])
 def test_a_fifth_is_tested_on(count: int, test: int) -> None:
     assert share_to_test(count) == test

@@ -101,6 +101,8 @@ def test_fashion_mnist_is_read_from_a_folder(tmp_path: Path) -> None:
         (b"plain", "cannot read"),
         (gzip.compress(b"\0\0\x0d\x01", mtime=0), "no IDX file"),
         (gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 5) + b"ab", mtime=0), "should hold 5 values, has 2"),
+        (gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 5) + b"abcdefg", mtime=0), "should hold 5 values, has more"),
+        (gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 2**31), mtime=0), "claims 2147483648 values"),
         (gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 1) + b"a", mtime=0), "do not fit"),
     ],
 )

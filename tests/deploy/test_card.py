@@ -39,7 +39,14 @@ def test_a_card_tells_what_is_known() -> None:
     results = [result(0.9, latency_ms=1.5), result(0.8)]
     training = {"recipe": {"epochs": 30, "aa": ""}, "seed": 4}
     made = card(
-        shipped(evaluations=results, training=training, search={"budget": "macs=1M"}, license="Apache-2.0"), "torch"
+        shipped(
+            evaluations=results,
+            own_evaluation=results[0],
+            training=training,
+            search={"budget": "macs=1M"},
+            license="Apache-2.0",
+        ),
+        "torch",
     )
     for part in (
         "1,234,567 multiply-adds",
@@ -92,17 +99,29 @@ def write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
 
 
-def test_evaluations_of_sibling_seeds_are_found(tmp_path: Path) -> None:
+def test_evaluations_of_sibling_seeds_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed, top1 in enumerate((0.5, 0.7, 0.9)):
         write(tmp_path / f"seed-{seed}" / "last-evaluation.json", result(top1))
     write(tmp_path / "seed-3" / "last-evaluation.json", result(0.1, data="other"))
     write(tmp_path / "seed-0" / "ema-evaluation.json", result(0.2, weights="ema"))
-    found = evaluations_of(tmp_path / "seed-1" / "last.safetensors")
+    own, found = evaluations_of(tmp_path / "seed-1" / "last.safetensors")
+    assert own == found[0]
     assert [r["top1"] for r in found] == [0.7, 0.5, 0.9]
     assert spread(found, "top1") == pytest.approx((0.7, 0.2, 3))
     assert spread(found, "calibration_error") is None
     assert spread(found[:1], "loss") == (0.5, 0.0, 1)
-    assert evaluations_of(tmp_path / "none.safetensors") == []
+    assert evaluations_of(tmp_path / "none.safetensors") == (None, [])
+    monkeypatch.chdir(tmp_path / "seed-1")
+    assert evaluations_of(Path("last.safetensors")) == (own, found)
+
+
+def test_another_seeds_result_is_not_told_of_a_checkpoint_that_was_not_tested(tmp_path: Path) -> None:
+    write(tmp_path / "seed-0" / "last-evaluation.json", result(0.5, latency_ms=1.5))
+    own, found = evaluations_of(tmp_path / "seed-1" / "last.safetensors")
+    made = card(shipped(evaluations=found, own_evaluation=own), "torch")
+    assert own is None
+    assert "| top-1 | - | 0.5000 | - | 1 |" in made
+    assert "latency_ms" not in made
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"top1": "high"}', '{"top1": NaN}', '{"top1": 1e999}'])

@@ -12,6 +12,7 @@ import torch
 import evospace.data.splits
 from evospace.cli import main
 from evospace.evaluation.metrics import evaluate_network
+from evospace.report.confusion import draw_confusion
 from evospace.runs.network_file import load_network, save_network
 from tests.bad_input import picture
 from tests.retraining.runs import FLAGS, front
@@ -47,6 +48,11 @@ def test_a_folder_is_tested_whole_and_its_spread_is_told(
     assert 0 <= entry["top1"] <= entry["top5"] <= 1
     assert entry["latency_ms"] > 0
     assert (retrained / "net-01/seed-1/ema-confusion.png").stat().st_size > 1000
+
+
+def test_a_class_name_is_drawn_as_it_is(tmp_path: Path) -> None:
+    draw_confusion(tmp_path / "confusion.png", torch.eye(2), ["$1_$", "b"])
+    assert (tmp_path / "confusion.png").stat().st_size > 1000
 
 
 def test_one_checkpoint_as_json(retrained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,16 @@ def test_an_accuracy_of_another_network_is_not_shown_beside_the_fronts(run: RunD
     assert not any(row[:4] == ["1", "last", "digits", "1"] for row in page.rows)
 
 
+def test_results_of_other_images_are_not_averaged_with_those_of_the_searchs(run: RunDirectory) -> None:
+    add_evaluation(run.path, 0, 0, top1=0.5)
+    add_evaluation(run.path, 0, 1, top1=0.9, data="other")
+    page = page_of(run)
+    rows = [row[:4] for row in page.rows if row[:2] == ["0", "last"]]
+    assert rows == [["0", "last", "digits", "1"], ["0", "last", "other", "1"]]
+    assert "Best after retraining" in page.text
+    assert "50.00 % network 0 trained on its own" in page.text
+
+
 RANKING = {
     "scored": 9,
     "kendall": {"value": 0.5, "low": -0.25, "high": 0.875, "pairs": 2},

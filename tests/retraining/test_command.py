@@ -129,6 +129,16 @@ def test_two_processes_do_not_train_into_one_folder(tmp_path: Path, capsys: pyte
     assert "is being trained by another process" in capsys.readouterr().err
 
 
+def test_what_another_process_has_finished_is_not_trained_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out = front(tmp_path / "front.json", members=1), tmp_path / "out"
+    assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
+    before = weights_in(out)
+    monkeypatch.setattr("evospace.retraining.job._train", lambda *given: pytest.fail("it is trained already"))
+    nothing: Any = None
+    train_job(nothing, Job(out, 0, 0), nothing, print)
+    assert weights_in(out) == before
+
+
 def test_a_finished_retraining_exits_at_once_and_takes_more_seeds(
     undisturbed: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

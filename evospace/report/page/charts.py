@@ -85,12 +85,12 @@ def outcomes(facts: RunFacts) -> Chart:
 def retrained(facts: RunFacts) -> Chart:
     """Beside each network's score in the supernet, what it reached when trained on its own."""
     scores = dict(enumerate(facts.front))
-    shown = sorted({r.index for r in facts.retrained} & set(scores))
+    shown = sorted({r.index for r in facts.retrained_as_searched} & set(scores))
     traces: list[Chart] = [
         _points("in the supernet", [(i, 100 * scores[i].accuracy, 0.0) for i in shown], "--unused", "circle-open")
     ]
     for weights, colour, symbol in (("last", "--accent", "diamond"), ("ema", "--kept", "square")):
-        found = [r for r in facts.retrained if r.weights == weights]
+        found = [r for r in facts.retrained_as_searched if r.weights == weights]
         points = [(r.index, 100 * (r.mean("top1") or 0), 100 * (r.spread("top1") or 0)) for r in found]
         traces.append(_points(f"retrained ({weights} weights)", points, colour, symbol))
     layout = layout_of("network of the front", "accuracy (%)")

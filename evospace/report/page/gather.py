@@ -51,6 +51,13 @@ class RunFacts:
         return self.states[-1].front
 
     @property
+    def retrained_as_searched(self) -> tuple[Retrained, ...]:
+        """Those tested on the data of the search; all where there are none."""
+        name = str(self.config.get("data", ""))
+        own = tuple(r for r in self.retrained if r.data in (name, Path(name).name))
+        return own or self.retrained
+
+    @property
     def rounds(self) -> int:
         """So many were wanted."""
         return min(int(self.config.get("max_rounds") or self.states[-1].rounds), self.states[-1].rounds)

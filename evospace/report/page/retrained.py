@@ -18,12 +18,14 @@ _OPTIONAL = ("top5", "latency_ms", "throughput_images_per_s")
 
 @dataclass(frozen=True, kw_only=True)
 class Retrained:
-    """The evaluations of one network under one kind of weights, a seed each."""
+    """The evaluations of one network under one kind of weights on the same data, a seed each."""
 
     index: int
     """Of the network, in the front."""
     weights: str
     """`last` or `ema`."""
+    data: str
+    """What it was tested on."""
     entries: tuple[dict[str, Any], ...]
 
     def mean(self, key: str) -> float | None:
@@ -36,18 +38,13 @@ class Retrained:
         values = self._values(key)
         return statistics.stdev(values) if len(values) > 1 else None
 
-    @property
-    def data(self) -> str:
-        """What it was tested on."""
-        return ", ".join(sorted({str(entry["data"]) for entry in self.entries}))
-
     def _values(self, key: str) -> Sequence[float]:
         return [float(entry[key]) for entry in self.entries if entry.get(key) is not None]
 
 
 def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) -> tuple[Retrained, ...]:
-    """Every evaluation below `root`, by network and weights; a damaged file is noted and passed over."""
-    found: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+    """Every evaluation below `root`, by network, weights and data; a damaged file is noted and passed over."""
+    found: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(root.glob("net-*/seed-*/*-evaluation.json")):
         where = path.relative_to(root.parent)
         try:
@@ -60,8 +57,8 @@ def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) ->
         if not _of_front(path.parents[1] / "network.json", index, front):
             notes.append(f"{where} was passed over: it is of another network than the front's {index}.")
             continue
-        found[index, entry["weights"]].append(entry)
-    return tuple(Retrained(index=i, weights=w, entries=tuple(found[i, w])) for i, w in sorted(found))
+        found[index, entry["weights"], str(entry["data"])].append(entry)
+    return tuple(Retrained(index=i, weights=w, data=d, entries=tuple(found[i, w, d])) for i, w, d in sorted(found))
 
 
 def _of_front(description: Path, index: int, front: Sequence[Evaluation]) -> bool:

@@ -65,7 +65,7 @@ def tiles(facts: RunFacts) -> list[Tile]:
 def _retrained_tile(facts: RunFacts) -> list[Tile]:
     if not facts.retrained:
         return []
-    top = max(facts.retrained, key=lambda r: r.mean("top1") or 0)
+    top = max(facts.retrained_as_searched, key=lambda r: r.mean("top1") or 0)
     spread = top.spread("top1")
     more = "" if spread is None else f" ± {100 * spread:.2f}"
     hint = f"network {top.index} trained on its own, {top.weights} weights, seeds: {len(top.entries)}"
