@@ -22,13 +22,11 @@ from evospace.networks import FoundNetwork, find_network, run_of
 from evospace.ops.user import load_ops
 from evospace.reading import read_yaml
 from evospace.runs.files import write_json, write_text
-from evospace.runs.network_file import load_network
+from evospace.runs.network_file import load_network, planned
 from evospace.seeding import derive
 from evospace.supernet.network import Network, initialise
 
 Write = Callable[[Path, Shipped, Tensor, Tensor], dict[str, Difference]]
-LARGEST = 2_000_000_000
-"""Parameters of a network that fresh weights are made for."""
 WRITERS: dict[str, Write] = {"torch": write_torch, "onnx": write_onnx, "timm": write_timm}
 
 
@@ -98,14 +96,8 @@ def _subject(settings: ExportSettings) -> Subject:
 
 def _fresh(found: FoundNetwork, settings: ExportSettings) -> Network:
     described = found.described
-    try:
-        with torch.device("meta"):
-            planned = Network(described.skeleton, described.architecture, described.classes)
-        if sum(parameter.numel() for parameter in planned.parameters()) > LARGEST:
-            raise DataError(f"{settings.network}: a network of more than {LARGEST:,} parameters")
-        network = Network(described.skeleton, described.architecture, described.classes)
-    except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:  # sizes past 2^63
-        raise DataError(f"{settings.network}: its sizes make no network ({reason(error):.200})") from error
+    planned(described)
+    network = Network(described.skeleton, described.architecture, described.classes)
     initialise(network, torch.Generator().manual_seed(derive(settings.seed, "export-weights")))
     return network.eval()
 

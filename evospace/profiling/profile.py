@@ -1,7 +1,8 @@
 """Fills a latency table: every (block shape, operation), the fixed parts, and whole networks for the fitted term."""
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from evospace.profiling.networks import around_block, cheapest, spread_networks
 from evospace.profiling.runtimes import Run, machine, prepare, require_runtime, threads_of
 from evospace.profiling.timing import Watch, time_in_turn
 from evospace.runs.files import write_json
+from evospace.runs.lock import locked
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -67,12 +69,13 @@ class Profile:
     def run(self) -> LatencyTable:
         """Measure what the file at `out` does not hold yet; it is written after every group.
 
-        Raises `UsageError` where the file was begun for something else, or the runtime is not here.
+        Raises `UsageError` where the file was begun for something else, another process is at it, or the runtime is
+        not here.
         """
         require_runtime(self.setting)
         if not self.out.parent.is_dir() or self.out.is_dir():
             raise UsageError(f"--out {self.out}: give a file in a folder that exists, e.g. table.json")
-        with threads_of(self.setting):
+        with alone_at(self.out), threads_of(self.setting):
             table, watch = self._begun()
             table = self._fixed(table, watch)
             for shape in shapes_of(self.skeleton):
@@ -171,6 +174,15 @@ class Profile:
         table = replace(table, reference_ns=max(round(1e9 * watch.best), 1))
         write_json(self.out, table.to_json())
         return table
+
+
+@contextmanager
+def alone_at(table: Path) -> Iterator[None]:
+    """Raise `UsageError` where another process measures into the file `table`: the last to write would win."""
+    with locked(table.with_name(f".{table.name}.lock")) as ours:
+        if not ours:
+            raise UsageError(f"{table} is being measured by another process; wait for it, or end it")
+        yield
 
 
 def partial_say(say: Say, text: str) -> Callable[[int, int], None]:

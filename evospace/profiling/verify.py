@@ -17,7 +17,7 @@ from evospace.errors import UsageError
 from evospace.profiling.fit import Floats, mean_error, rank_correlation, worst_error
 from evospace.profiling.measure import require_same_machine
 from evospace.profiling.networks import BAND, band_networks, spread_networks
-from evospace.profiling.profile import Say, partial_say, reference_watch, time_networks
+from evospace.profiling.profile import Say, alone_at, partial_say, reference_watch, time_networks
 from evospace.profiling.runtimes import threads_of
 from evospace.profiling.timing import QUIET, Watch
 from evospace.runs.files import write_bytes, write_json
@@ -33,10 +33,15 @@ def verify(path: Path, *, networks: int, seed: int, say: Say, live: Say) -> Late
     """Measure `networks` unseen networks, half of them near one latency; store the errors in the table, and a picture.
 
     Every network is measured twice, in two series: their mean counts, how far they lie apart is the error of measuring.
-    Raises `UsageError` where this is not the table's machine.
+    Raises `UsageError` where this is not the table's machine, or another process measures into the table.
     """
     table = read_latency_table(path)
     require_same_machine(table)
+    with alone_at(path):
+        return _verified(path, table, networks, seed, say, live)
+
+
+def _verified(path: Path, table: LatencyTable, networks: int, seed: int, say: Say, live: Say) -> LatencyTable:
     space = _space_of(table)
     with threads_of(table.setting):
         watch, slower = reference_watch(table)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,9 +12,10 @@ from evospace.devices import rng_devices
 from evospace.errors import EvospaceError, InterruptedRunError, UsageError, printable
 from evospace.retraining.config import NOT_PART_OF_THE_RESULT, RetrainConfig
 from evospace.retraining.job import Say, first_weights, train_job
-from evospace.retraining.processes import run_in_processes
 from evospace.retraining.work import Retraining, prepare
+from evospace.runs.lock import claimed
 from evospace.runs.network_file import save_description
+from evospace.runs.processes import Queue, error_of
 from evospace.runs.retrain_directory import Job, open_retraining
 from evospace.runs.signals import Signals
 from evospace.runs.stored_settings import read_config
@@ -41,32 +42,76 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
         folder.parent.mkdir(exist_ok=True)
         if not folder.exists():
             save_description(folder, described, work.data_seed)
-    if config.jobs > 1 and len(left) > 1:
-        failed = run_in_processes(config, work.root, [(job.index, job.seed) for job in left], say)
-    else:
-        failed = _in_turn(work, left, say)
+    failed, taken = (_at_once if config.jobs > 1 and len(left) > 1 else _in_turn)(work, left, say)
+    stored = f"the others are stored in {work.root}"
     if failed:
-        raise UsageError(f"{failed} of {len(left)} trainings failed (see above); the others are stored in {work.root}")
+        raise error_of(failed)(f"{len(failed)} of {len(left)} trainings failed (see above); {stored}")
+    if taken := [job for job in taken if job.result() is None]:
+        text = f"{len(taken)} of {len(left)} trainings are done by another process (the first: {taken[0].name})"
+        raise UsageError(f"{text}; wait for it, or end it; {stored}")
     say(f"wrote {work.root}; test it with: evospace evaluate {shlex.quote(str(work.root))}")
     return work.root
 
 
-def _in_turn(work: Retraining, jobs: Sequence[Job], say: Say) -> int:
-    """Train one after the other; one that fails is told and does not stop the others. Returns how many failed."""
-    failed, before = 0, torch.get_num_threads()
+@dataclass(frozen=True)
+class _Train:
+    """One training in a process of its own, which prepares the same work from the same settings."""
+
+    config: RetrainConfig
+    job: Job
+
+    def __call__(self, folder: Path, signals: Signals) -> None:
+        torch.set_num_threads(self.config.threads)
+        train_job(prepare(self.config), self.job, signals, lambda text: print(text, flush=True))
+
+
+Ended = tuple[list[int], list[Job]]
+"""Exit codes of the trainings that failed, each told already, and trainings that another process is at."""
+
+
+def _at_once(work: Retraining, jobs: Sequence[Job], say: Say) -> Ended:
+    """Train `config.jobs` at a time; one that fails does not stop the others."""
+    failed = list[int]()
+
+    def ended(name: str, code: int) -> None:
+        if code:
+            failed.append(code)
+        if code < 0:
+            say(f"{name} was killed by signal {-code}")
+
+    queue = Queue(
+        folder=work.root,
+        jobs=work.config.jobs,
+        module="evospace.retraining.command",
+        logged=False,
+        on_end=ended,
+    )
+    by_name = {job.name: job for job in jobs}
+    works = {name: _Train(work.config, job) for name, job in by_name.items()}
+    queue.run(works, "the queue", f"evospace retrain --out {shlex.quote(str(work.root))} --resume")
+    return failed, [by_name[name] for name in queue.taken]
+
+
+def _in_turn(work: Retraining, jobs: Sequence[Job], say: Say) -> Ended:
+    """Train one after the other; one that fails does not stop the others."""
+    failed, taken, before = list[int](), list[Job](), torch.get_num_threads()
     torch.set_num_threads(work.config.threads)
     try:
         with Signals() as signals, torch.random.fork_rng(devices=rng_devices(work.device)):
             for job in jobs:
-                try:
-                    train_job(work, job, signals, say)
-                except InterruptedRunError:
-                    raise
-                except EvospaceError as error:
-                    if len(jobs) == 1:
+                with claimed(job.path) as ours:
+                    if not ours:
+                        taken.append(job)
+                        continue
+                    try:
+                        train_job(work, job, signals, say)
+                    except InterruptedRunError:
                         raise
-                    print(f"evospace: error: {job.name}: {printable(error)}", file=sys.stderr)
-                    failed += 1
+                    except EvospaceError as error:
+                        if len(jobs) == 1:
+                            raise
+                        print(f"evospace: error: {job.name}: {printable(error)}", file=sys.stderr)
+                        failed.append(error.exit_code)
     finally:
         torch.set_num_threads(before)
-    return failed
+    return failed, taken

@@ -1,6 +1,5 @@
 """One training from its first step, or from where it was ended, to its stored weights."""
 
-import multiprocessing
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +14,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from evospace.cost.network_cost import count_network
 from evospace.devices import out_of_memory
-from evospace.errors import CollapseError, InterruptedRunError, UsageError
+from evospace.errors import CollapseError, UsageError
 from evospace.retraining.work import Retraining
 from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
 from evospace.runs.files import write_json
-from evospace.runs.network_file import TrainedNetwork, load_weights, save_network
-from evospace.runs.retrain_directory import Job, alone_with
+from evospace.runs.network_file import TrainedNetwork, load_weights, planned, save_network
+from evospace.runs.retrain_directory import Job
 from evospace.runs.signals import Signals
 from evospace.seeding import derive
 from evospace.space.described import DescribedNetwork
@@ -37,6 +36,7 @@ Say = Callable[[str], None]
 def first_weights(work: Retraining, job: Job) -> Network:
     """The network before its first step: drawn from the seed, then what it begins with, but for another head."""
     described, start = work.networks[job.index], work.starts[job.index]
+    planned(described)
     network = Network(described.skeleton, described.architecture, described.classes)
     initialise(network, torch.Generator().manual_seed(derive(job.seed, "retrain-weights")))
     if start is None:
@@ -59,14 +59,10 @@ def _begun(start: Path, described: DescribedNetwork, network: Network) -> dict[s
 def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
     """One training, to its end or to a signal; what is finished of it is stored, and not done again.
 
-    Raises `UsageError` where another process is at it.
+    No other process may be at it: its folder has to be held (`claimed`).
     """
-    with alone_with(job):
-        if job.result() is None:  # another process may have ended it since the queue was made
-            _train(work, job, signals, say)
-
-
-def _train(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
+    if job.result() is not None:  # another process has ended it since the queue was made
+        return
     described = work.networks[job.index]
     counted = count_network(described.skeleton, described.architecture, described.classes)
     checkpoints = TrainingCheckpoints(job.path, say)
@@ -126,9 +122,6 @@ def _after_step(
         tensors, meta = state.copy()
         checkpoints.save(tensors, meta | {"seconds": clock.seconds})
         clock.saved = time.monotonic()
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        raise InterruptedRunError(f"{job.name}: the process that leads the queue is gone", 143)
     where = f"{job.name}, epoch {state.position.epoch + 1}, step {state.position.step}"
     signals.check(where, f"evospace retrain --out {shlex.quote(str(job.root))} --resume")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from evospace.errors import DataError, reason
@@ -16,6 +17,8 @@ from evospace.supernet.network import Network
 
 LARGEST = 1 << 24
 """No description is larger than this many bytes."""
+MOST_PARAMETERS = 2_000_000_000
+"""Of a network that memory is taken for: 8 GB of weights. No network of these search spaces comes near."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +32,40 @@ class TrainedNetwork:
     """Recipe, seed, epochs, data seed and which weights these are (`last` or `ema`): plain JSON values."""
 
     def build(self) -> Network:
-        """The network with its weights, in eval mode; raises `DataError` where they do not fit it."""
+        """The network with its weights, in eval mode; raises `DataError` where they do not fit it.
+
+        That is looked at before memory is taken: the description of a small file may claim a huge network.
+        """
         described = self.described
+        require_weights_of(planned(described), self.weights, described.name)
         network = Network(described.skeleton, described.architecture, described.classes)
-        load_weights(network, self.weights, described.name)
+        network.load_state_dict(dict(self.weights))
         return network.eval()
 
 
+def planned(described: DescribedNetwork) -> Network:
+    """The network on the `meta` device, where it takes no memory.
+
+    Raises `DataError` for sizes that make no network, and for more than `MOST_PARAMETERS`.
+    """
+    try:
+        with torch.device("meta"):
+            network = Network(described.skeleton, described.architecture, described.classes)
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:  # sizes past 2^63
+        raise DataError(f"{described.name}: its sizes make no network ({reason(error):.200})") from error
+    if sum(parameter.numel() for parameter in network.parameters()) > MOST_PARAMETERS:
+        raise DataError(f"{described.name}: a network of more than {MOST_PARAMETERS:,} parameters")
+    return network
+
+
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
-    """Put `weights` into `network`; raises `DataError` that tells the first that is missing, foreign or of another
-    shape."""
+    """Put `weights` into `network`; raises `DataError` where they do not fit it."""
+    require_weights_of(network, weights, name)
+    network.load_state_dict(dict(weights))
+
+
+def require_weights_of(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Raise `DataError` that tells the first of `weights` that is missing, foreign to `network` or of another shape."""
     own = network.state_dict()
     for key in sorted(own.keys() | weights.keys()):
         if key not in weights:
@@ -48,7 +75,6 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], name: str) -
         if own[key].shape != weights[key].shape:
             shapes = f"{tuple(weights[key].shape)}, the network has {tuple(own[key].shape)}"
             raise DataError(f"{name}: weights of another network: {key} is {shapes}")
-    network.load_state_dict(dict(weights))
 
 
 def save_network(path: Path, network: TrainedNetwork) -> None:

@@ -1,7 +1,6 @@
 """`OUT/`: settings, environment and one folder per network and seed of a retraining."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from evospace.errors import DataError, UsageError
 from evospace.reading import read_json
 from evospace.runs.contents import environment, require_contents
 from evospace.runs.files import write_json
-from evospace.runs.lock import claimed
 from evospace.runs.stored_settings import store_settings
 
 _BEGUN = ("config.yaml", "environment.json")
@@ -50,15 +48,6 @@ class Job:
         except (OSError, ValueError):
             return None
         return result if isinstance(result, dict) else None
-
-
-@contextmanager
-def alone_with(job: Job) -> Iterator[None]:
-    """Make the folder of a training and hold it; raises `UsageError` where another process trains into it."""
-    with claimed(job.path) as ours:
-        if not ours:
-            raise UsageError(f"{job.path} is being trained by another process; wait for it, or end it")
-        yield
 
 
 def open_retraining(

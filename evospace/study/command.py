@@ -8,9 +8,9 @@ from pathlib import Path
 from evospace.errors import BudgetError
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
+from evospace.runs.processes import ASKED, Queue, error_of
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
-from evospace.study.processes import ASKED, Queue, error_of
 from evospace.study.settings import StudySettings
 
 Say = Callable[[str], None]

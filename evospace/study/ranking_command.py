@@ -19,11 +19,11 @@ from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json, write_text
 from evospace.runs.front import Front
+from evospace.runs.processes import ASKED, Queue, alone_in, error_of
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.settings_file import changed_settings
 from evospace.space.architecture import Architecture
-from evospace.study.processes import ASKED, Queue, alone_in, error_of
 from evospace.study.ranking import FEWEST, Scored, correlations, in_budget, spread_evenly
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import RANKING_FREE, RankingSettings

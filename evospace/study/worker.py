@@ -19,11 +19,11 @@ from evospace.plan import plan
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json
 from evospace.runs.front import Front, read_front
+from evospace.runs.processes import alone_in
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, reference_of, scaled_epochs
-from evospace.study.processes import alone_in
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import StudySettings
 

@@ -62,6 +62,15 @@ def test_what_is_not_an_export_stays(tmp_path: Path) -> None:
         check_target(out)
 
 
+@pytest.mark.parametrize("name", [".", "..", "in"])
+def test_the_working_folder_is_not_replaced(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    out = {".": Path(), "..": Path(".."), "in": tmp_path / "empty"}[name]
+    with pytest.raises(UsageError, match="the folder you are in"):
+        check_target(out)
+
+
 def test_a_file_and_a_link_are_no_folders(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "real").mkdir()

@@ -13,8 +13,9 @@ from evospace.cost.latency_table import LatencyTable, Setting, shapes_of
 from evospace.errors import UsageError
 from evospace.profiling import profile as profile_module
 from evospace.profiling import timing
-from evospace.profiling.profile import FITTED, Profile
+from evospace.profiling.profile import FITTED, Profile, alone_at
 from evospace.profiling.runtimes import differences, machine, prepare, require_runtime
+from evospace.profiling.verify import verify
 from evospace.supernet.network import make_stem
 from tests.profiling.tables import OPS, TINY
 
@@ -194,6 +195,18 @@ def test_an_out_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
     for out in (tmp_path / "nowhere" / "t.json", tmp_path):
         with pytest.raises(UsageError, match="give a file in a folder that exists"):
             profile(out).run()
+
+
+def test_two_processes_do_not_measure_into_one_table(tmp_path: Path) -> None:
+    out = tmp_path / "t.json"
+    profile(out).run()
+    before = out.read_bytes()
+    with alone_at(out):
+        with pytest.raises(UsageError, match=r"t\.json is being measured by another process"):
+            profile(out, names=OPS).run()
+        with pytest.raises(UsageError, match="another process"):
+            verify(out, networks=2, seed=0, say=print, live=print)
+    assert out.read_bytes() == before
 
 
 def test_an_interrupted_verification_changes_nothing(

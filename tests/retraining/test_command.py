@@ -21,10 +21,16 @@ import torch
 import evospace.retraining.command
 from evospace.cli import main
 from evospace.errors import CollapseError
-from evospace.retraining.job import train_job
+from evospace.retraining.job import Say, train_job
+from evospace.retraining.work import Retraining
 from evospace.runs.checkpoints import save_checkpoint
-from evospace.runs.network_file import load_network, save_network
-from evospace.runs.retrain_directory import Job, alone_with
+from evospace.runs.lock import claimed
+from evospace.runs.network_file import load_network, save_description, save_network
+from evospace.runs.retrain_directory import Job
+from evospace.runs.signals import Signals
+from evospace.space.architecture import Architecture
+from evospace.space.described import DescribedNetwork
+from evospace.space.skeleton import make_skeleton
 from evospace.training.network_trainer import NetworkTrainer
 from tests.bad_input import folder, picture
 from tests.retraining.runs import FLAGS, Moments, front, weights_in
@@ -124,16 +130,54 @@ def test_two_processes_do_not_train_into_one_folder(tmp_path: Path, capsys: pyte
     path, out = front(tmp_path / "front.json", members=1), tmp_path / "out"
     assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
     (out / "net-00/seed-0/result.json").unlink()
-    with alone_with(Job(out, 0, 0)):
+    with claimed(out / "net-00/seed-0"):
         assert main(["retrain", "--out", str(out), "--resume"]) == 2
-    assert "is being trained by another process" in capsys.readouterr().err
+    said = "1 of 1 trainings are done by another process (the first: net-00/seed-0); wait for it, or end it"
+    assert said in capsys.readouterr().err
 
 
-def test_what_another_process_has_finished_is_not_trained_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def begun(at: Path) -> Path:
+    """A folder in which two trainings are to be done, each again."""
+    path, out = front(at / "front.json"), at / "out"
+    assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
+    for result in out.glob("net-*/seed-0/result.json"):
+        result.unlink()
+    return out
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_processes_that_share_a_queue_call_no_training_failed(
+    jobs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = begun(tmp_path)
+    with claimed(out / "net-01/seed-0"):
+        assert main(["retrain", "--out", str(out), "--resume", "--jobs", jobs]) == 2
+    seen = capsys.readouterr().err
+    assert seen.splitlines()[-1].startswith("evospace: error: 1 of 2 trainings are done by another process")
+    assert "failed" not in seen
+    assert (out / "net-00/seed-0/result.json").exists()
+    assert not (out / "net-01/seed-0/result.json").exists()
+
+
+def test_one_that_another_process_ends_meanwhile_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = begun(tmp_path)
+
+    def and_the_other(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
+        train_job(work, job, signals, say)
+        train_job(work, Job(out, 1, 0), signals, say)
+
+    monkeypatch.setattr(evospace.retraining.command, "train_job", and_the_other)
+    with claimed(out / "net-01/seed-0"):
+        assert main(["retrain", "--out", str(out), "--resume"]) == 0
+    assert f"wrote {out}" in capsys.readouterr().out
+
+
+def test_what_another_process_has_finished_is_not_trained_anew(tmp_path: Path) -> None:
     path, out = front(tmp_path / "front.json", members=1), tmp_path / "out"
     assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
     before = weights_in(out)
-    monkeypatch.setattr("evospace.retraining.job._train", lambda *given: pytest.fail("it is trained already"))
     nothing: Any = None
     train_job(nothing, Job(out, 0, 0), nothing, print)
     assert weights_in(out) == before
@@ -331,6 +375,21 @@ def test_bad_settings_get_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_huge_network_is_refused_before_memory_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    skeleton = make_skeleton(None, image_size=8, image_channels=1)
+    huge = replace(skeleton, stages=tuple(replace(stage, channels=65536) for stage in skeleton.stages))
+    architecture = Architecture.of([["mbconv_k3_e6"]] * len(skeleton.blocks()))
+    described = DescribedNetwork(
+        name="huge", skeleton=huge, architecture=architecture, class_names=tuple("0123456789"), data="digits"
+    )
+    save_description(tmp_path / "network.json", described)
+    assert main(["retrain", str(tmp_path / "network.json"), "--out", str(tmp_path / "out")]) == 4
+    seen = capsys.readouterr().err
+    assert "a network of more than 2,000,000,000 parameters" in seen
+    assert len(seen.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_training_outlives_its_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second Ctrl-C raises in the queue, wherever it is; the trainings never see one."""
     begun: list[BaseProcess] = []
@@ -341,7 +400,7 @@ def test_no_training_outlives_its_queue(tmp_path: Path, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
         return wait(sentinels, timeout)
 
-    monkeypatch.setattr("evospace.retraining.processes.wait", once)
+    monkeypatch.setattr("evospace.runs.processes.wait", once)
     path = front(tmp_path / "front.json")
     args = ["retrain", str(path), "--epochs", "100000", "--out", str(tmp_path / "out"), "--jobs", "2"]
     assert main(args) == 130

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,3 +56,18 @@ def test_a_description_that_does_not_fit_its_weights_is_refused(tmp_path: Path) 
     save_network(tmp_path / "net.safetensors", replace(stored, described=wide))
     with pytest.raises(DataError, match=r"weights of another network: .* the network has"):
         load_network(tmp_path / "net.safetensors").build()
+
+
+def test_a_small_checkpoint_that_claims_a_huge_network_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = trained()
+    wide = replace(stored.described, skeleton=stored.described.skeleton.scaled(2.0))
+    made = list[str]()
+
+    def noted(*of: Any) -> Network:
+        made.append(torch.empty(0).device.type)
+        return Network(*of)
+
+    monkeypatch.setattr("evospace.runs.network_file.Network", noted)
+    with pytest.raises(DataError, match=r"weights of another network: .* the network has"):
+        replace(stored, described=wide).build()
+    assert made == ["meta"]

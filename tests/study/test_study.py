@@ -21,11 +21,11 @@ from evospace.config import SearchConfig
 from evospace.errors import CollapseError, DataError, EvospaceError, InterruptedRunError, UsageError
 from evospace.retraining.config import RetrainConfig
 from evospace.runs.front import read_front
+from evospace.runs.processes import Queue
 from evospace.runs.signals import Signals
 from evospace.study.database import StudyDatabase
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
-from evospace.study.processes import Queue
 from evospace.study.retrained import is_result
 from evospace.study.settings import StudySettings
 from evospace.study.worker import DoJob

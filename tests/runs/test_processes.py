@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import evospace.study.processes
+import evospace.runs.processes
 from evospace.errors import DataError, InterruptedRunError, UsageError
 from evospace.runs.lock import claimed
-from evospace.study.processes import Queue, Work, alone_in, error_of
-from tests.study.works import Deaf, Fail, UntilAsked, Write
+from evospace.runs.processes import Queue, Work, alone_in, error_of
+from tests.runs.works import Deaf, Fail, UntilAsked, Write
 
 
 def queue(folder: Path, ended: dict[str, int], jobs: int = 2, seconds: float = 0.0) -> Queue:
@@ -43,6 +43,24 @@ def test_every_job_is_done_and_says_what_became_of_it(tmp_path: Path, capfd: pyt
     assert "Traceback" in (tmp_path / "d/log.txt").read_text()
     assert "Traceback" not in seen.err
     assert "at a" not in seen.out
+
+
+UNLOGGED = """
+import sys
+from pathlib import Path
+from evospace.runs.processes import Queue
+from tests.runs.works import Fail, Write
+if __name__ == "__main__":
+    queue = Queue(folder=Path(sys.argv[1]), jobs=1, logged=False)
+    assert queue.run({"a/0": Write("a"), "d": Fail("broken")}, "a test", "nothing")
+"""
+
+
+def test_what_jobs_print_can_go_where_the_queue_prints(tmp_path: Path) -> None:
+    seen = subprocess.run([sys.executable, "-c", UNLOGGED, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert seen.stdout == "at a\n"
+    assert "RuntimeError: broken; the traceback is above" in seen.stderr
+    assert not list(tmp_path.rglob("log.txt"))
 
 
 def when(paths: Sequence[Path], act: Callable[[], None]) -> threading.Thread:
@@ -76,8 +94,8 @@ GROUP = """
 import sys
 from pathlib import Path
 from evospace.errors import InterruptedRunError
-from evospace.study.processes import Queue
-from tests.study.works import UntilAsked
+from evospace.runs.processes import Queue
+from tests.runs.works import UntilAsked
 if __name__ == "__main__":
     queue = Queue(folder=Path(sys.argv[1]), jobs=2, on_end=lambda key, code: print(key, code, flush=True))
     try:
@@ -107,7 +125,7 @@ def test_the_time_that_is_up_ends_all_in_the_same_way(tmp_path: Path) -> None:
 
 
 def test_a_request_that_was_missed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evospace.study.processes, "AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(evospace.runs.processes, "AGAIN_SECONDS", 0.3)
     assert not queue(tmp_path, {}, seconds=1.5).run({"a": Deaf()}, "a test", "once more")
     assert (tmp_path / "a/saved").exists()
 
@@ -129,7 +147,7 @@ def test_jobs_that_all_met_bad_data_end_the_study_as_bad_data(codes: list[int], 
 def test_no_job_goes_on_where_an_error_ends_the_queue(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evospace.study.processes, "AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr(evospace.runs.processes, "AGAIN_SECONDS", 0.5)
 
     def broken(key: str, code: int) -> None:
         raise DataError("the database cannot be read")

@@ -45,6 +45,8 @@ class Queue:
     """After which all are ended; 0: never."""
     module: str = ""
     """Loaded once, before the first job."""
+    logged: bool = True
+    """What a job prints goes to a log in its folder; else to where this process prints."""
     on_end: Callable[[str, int], None] = lambda key, code: None
     """Told the key and exit code of a job that has ended."""
     taken: list[str] = field(default_factory=list)
@@ -65,7 +67,9 @@ class Queue:
                 up = bool(self.seconds) and time.monotonic() - start > self.seconds
                 while waiting and len(running) < self.jobs and not signals.ending and not up:
                     key = waiting.pop(0)
-                    begun = context.Process(target=_one, args=(works[key], key, self.folder / key), name=key)
+                    begun = context.Process(
+                        target=_one, args=(works[key], key, self.folder / key, self.logged), name=key
+                    )
                     begun.start()
                     running[begun.sentinel] = key, begun
                 for sentinel in wait(list(running), timeout=POLL_SECONDS):
@@ -145,25 +149,26 @@ def alone_in(folder: Path) -> bool:
     return True
 
 
-def _one(work: Work, key: str, folder: Path) -> None:
-    """The child: one job, its output in the folder's log; an error is told in a line, too."""
+def _one(work: Work, key: str, folder: Path, logged: bool) -> None:
+    """The child: one job; an error is told in a line, where its output goes to a log, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches every process of a terminal; the parent asks by SIGTERM
     with Signals() as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        os._exit(_claimed_and_done(work, key, folder, signals))
+        os._exit(_claimed_and_done(work, key, folder, logged, signals))
 
 
-def _claimed_and_done(work: Work, key: str, folder: Path, signals: Signals) -> int:
+def _claimed_and_done(work: Work, key: str, folder: Path, logged: bool, signals: Signals) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     seen = os.dup(2)
     try:
         with claimed(folder) as ours:
             if not ours:
                 return TAKEN
-            with (folder / LOG).open("a", encoding="utf-8") as log:
-                os.dup2(log.fileno(), 1)
-                os.dup2(log.fileno(), 2)
-                work(folder, signals)
+            if logged:
+                with (folder / LOG).open("a", encoding="utf-8") as log:
+                    os.dup2(log.fileno(), 1)
+                    os.dup2(log.fileno(), 2)
+            work(folder, signals)
         return 0
     except InterruptedRunError as error:
         return error.exit_code
@@ -172,7 +177,8 @@ def _claimed_and_done(work: Work, key: str, folder: Path, signals: Signals) -> i
         return error.exit_code
     except BaseException as error:
         traceback.print_exc()
-        text = f"{key}: {type(error).__name__}: {error}; the traceback is in {folder / LOG}"
+        where = folder / LOG if logged else "above"
+        text = f"{key}: {type(error).__name__}: {error}; the traceback is {'in ' * logged}{where}"
         os.write(seen, f"evospace: error: {printable(text)}\n".encode())
         return 1
     finally:
