@@ -53,7 +53,7 @@ def check_target(out: Path) -> None:
     if out.is_symlink():
         raise UsageError(f"--out {out}: a link; give the folder itself")
     if Path.cwd().is_relative_to(out.resolve()):
-        raise UsageError(f"--out {out}: the folder you are in is replaced by nothing; give a new folder in it")
+        raise UsageError(f"--out {out}: the folder you are in, or one above it; give a new folder")
     foreign = sorted(names - FILES)
     if names and (foreign or not _is_export(out)):
         example = f" (e.g. {foreign[0]})" if foreign else ""
