@@ -1,4 +1,4 @@
-"""Tests the networks that `evospace retrain` wrote: the only command that reads test images."""
+"""Tests the networks that `evospace retrain` wrote on test images; nothing else does (`study` calls it)."""
 
 import statistics
 from collections.abc import Iterable, Iterator

@@ -10,7 +10,7 @@ from evospace.settings_file import Ranges, check_settings
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
-    """Test trained networks. The only command that reads test images."""
+    """Test trained networks on test images, which no search or training reads."""
 
     checkpoint: tyro.conf.Positional[str]
     """A checkpoint of `evospace retrain`, or the folder it wrote (every network, seed and kind of weights in it)."""
