@@ -177,8 +177,8 @@ def _claimed_and_done(work: Work, key: str, folder: Path, logged: bool, signals:
         return error.exit_code
     except BaseException as error:
         traceback.print_exc()
-        where = folder / LOG if logged else "above"
-        text = f"{key}: {type(error).__name__}: {error}; the traceback is {'in ' * logged}{where}"
+        where = f"in {folder / LOG}" if logged else "above"
+        text = f"{key}: {type(error).__name__}: {error}; the traceback is {where}"
         os.write(seen, f"evospace: error: {printable(text)}\n".encode())
         return 1
     finally:
