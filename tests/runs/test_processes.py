@@ -21,7 +21,7 @@ def queue(folder: Path, ended: dict[str, int], jobs: int = 2, seconds: float = 0
     return Queue(folder=folder, jobs=jobs, seconds=seconds, on_end=ended.__setitem__)
 
 
-def test_every_job_is_done_and_says_what_became_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_job_is_done_and_says_what_became_of_it(tmp_path: Path) -> None:
     ended = dict[str, int]()
     works: dict[str, Work] = {
         "a": Write("a"),
@@ -37,28 +37,39 @@ def test_every_job_is_done_and_says_what_became_of_it(tmp_path: Path, capfd: pyt
     assert made.taken == ["e"]
     assert (tmp_path / "a/done").read_text() == "a"
     assert (tmp_path / "a/log.txt").read_text() == "at a\n"
-    seen = capfd.readouterr()
-    assert "evospace: error: b: no such network\n" in seen.err
-    assert "evospace: error: d: RuntimeError: broken; the traceback is in" in seen.err
     assert "Traceback" in (tmp_path / "d/log.txt").read_text()
-    assert "Traceback" not in seen.err
-    assert "at a" not in seen.out
 
 
-UNLOGGED = """
+PRINTING = """
 import sys
 from pathlib import Path
 from evospace.runs.processes import Queue
 from tests.runs.works import Fail, Write
 if __name__ == "__main__":
-    queue = Queue(folder=Path(sys.argv[1]), jobs=1, logged=False)
-    assert queue.run({"a/0": Write("a"), "d": Fail("broken")}, "a test", "nothing")
+    queue = Queue(folder=Path(sys.argv[1]), jobs=1, logged=sys.argv[2] == "logged")
+    assert queue.run({"a/0": Write("a"), "b": Fail("error"), "d": Fail("broken")}, "a test", "nothing")
 """
 
 
+def printed(folder: Path, how: str) -> subprocess.CompletedProcess[str]:
+    """By a process of its own: what forks the jobs prints where it did when the first queue of a process began."""
+    command = [sys.executable, "-c", PRINTING, str(folder), how]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def test_of_jobs_with_a_log_errors_alone_are_printed_in_a_line(tmp_path: Path) -> None:
+    seen = printed(tmp_path, "logged")
+    assert seen.stdout == ""
+    assert seen.stderr.splitlines() == [
+        "evospace: error: b: no such network",
+        f"evospace: error: d: RuntimeError: broken; the traceback is in {tmp_path}/d/log.txt",
+    ]
+
+
 def test_what_jobs_print_can_go_where_the_queue_prints(tmp_path: Path) -> None:
-    seen = subprocess.run([sys.executable, "-c", UNLOGGED, str(tmp_path)], capture_output=True, text=True, check=True)
+    seen = printed(tmp_path, "unlogged")
     assert seen.stdout == "at a\n"
+    assert "evospace: error: b: no such network\n" in seen.stderr
     assert "RuntimeError: broken; the traceback is above" in seen.stderr
     assert not list(tmp_path.rglob("log.txt"))
 
