@@ -1,4 +1,4 @@
-"""MACs and parameters of one module, counted by PyTorch on the `meta` device, where no arithmetic is done."""
+"""MACs and parameters of one module as it is shipped, counted by PyTorch on `meta`, where no arithmetic is done."""
 
 from functools import cache
 
@@ -9,10 +9,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from evospace.errors import UsageError, reason
 from evospace.ops.build import build_op
 from evospace.ops.kinds import KINDS, OperationKind
+from evospace.ops.modern.reparam import has_branches, reparametrise
 from evospace.ops.spec import BlockShape, OpSpec
 
 METRICS = ("macs", "params")
-"""`macs`: multiply-adds of convolutions and linear layers for one image; `params`: trainable parameters."""
+"""`macs`: multiply-adds of convolutions and linear layers for one image; `params`: trainable parameters.
+
+Both of what is shipped: where branches train beside one another and become one convolution, of that one.
+"""
 
 
 def count_module(module: nn.Module, shape: tuple[int, ...], device: str = "meta") -> dict[str, int]:
@@ -20,7 +24,7 @@ def count_module(module: nn.Module, shape: tuple[int, ...], device: str = "meta"
 
     FLOPs are counted by `torch.utils.flop_counter`, where one multiply-add is two FLOPs.
     """
-    module.eval()
+    module = reparametrise(module) if has_branches(module) else module.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.zeros(shape, device=device))
     params = sum(p.numel() for p in module.parameters())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from evospace.errors import UsageError, reason
-from evospace.ops.modern.reparam import RepConv, reparametrise
+from evospace.ops.modern.reparam import has_branches, reparametrise
 from evospace.seeding import torch_generator
 
 TOLERANCE = 1e-4
@@ -52,7 +52,7 @@ def prepare(network: nn.Module, images: Tensor, *, fold_bn: bool) -> Prepared:
     """
     before = logits_of(network, images)
     shipped, merged, folded = reparametrise(network), None, None
-    if any(isinstance(module, RepConv) for module in network.modules()):
+    if has_branches(network):
         merged = checked("merging parallel branches", logits_of(shipped, images), before)
     if fold_bn:
         unfolded = logits_of(shipped, images)

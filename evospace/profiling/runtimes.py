@@ -15,6 +15,7 @@ from torch import nn
 
 from evospace.cost.latency_table import Setting
 from evospace.errors import UsageError, reason
+from evospace.ops.modern.reparam import has_branches, reparametrise
 
 Run = Callable[[], object]
 OPSET = 17
@@ -94,9 +95,13 @@ def threads_of(setting: Setting) -> Iterator[None]:
 
 
 def prepare(module: nn.Module, shape: tuple[int, int, int], setting: Setting) -> Run:
-    """A call that runs `module` once on a batch of images ``C x H x W`` of `shape`, and waits for the result."""
+    """A call that runs `module`, as it is shipped, once on a batch of images ``C x H x W``, and waits for the result.
+
+    `shape` is that of an image; branches that become one convolution are merged.
+    """
     images = torch.rand(setting.batch, *shape)
     _settle(module, shape)
+    module = reparametrise(module) if has_branches(module) else module
     if setting.runtime == "onnxruntime":
         return _onnx_run(module, images, setting)
     module = module.to(setting.device).to(memory_format=torch.channels_last)

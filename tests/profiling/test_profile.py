@@ -11,6 +11,9 @@ from evospace.cli import main
 from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable, Setting, shapes_of
 from evospace.errors import UsageError
+from evospace.ops.build import build_op
+from evospace.ops.modern.reparam import RepConv
+from evospace.ops.spec import BlockShape, OpSpec
 from evospace.profiling import profile as profile_module
 from evospace.profiling import timing
 from evospace.profiling.profile import FITTED, Profile, alone_at
@@ -103,6 +106,25 @@ def test_a_prepared_module_runs(runtime: str) -> None:
     run()
     assert "torch" in machine(setting)
     assert differences(machine(setting)) == []
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+def test_branches_are_timed_merged(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if runtime == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    calls = list[bool]()
+    forward = RepConv.forward
+
+    def seen(self: RepConv, images: torch.Tensor) -> torch.Tensor:
+        calls.append(self.training)
+        return forward(self, images)
+
+    monkeypatch.setattr(RepConv, "forward", seen)
+    shape = BlockShape(in_channels=4, out_channels=4, stride=1, resolution=8)
+    run = prepare(build_op(OpSpec.parse("repvgg_k3"), shape), (4, 8, 8), Setting(runtime=runtime))  # type: ignore[arg-type]
+    run()
+    assert calls == [True]  # of the statistics that BatchNorm needs; what is timed has no branches left
 
 
 def test_what_is_not_so_here_is_listed() -> None:

@@ -69,6 +69,11 @@ def _add(merged: nn.Conv2d, weight: Tensor, norm: nn.Module) -> None:
     merged.bias += norm.bias - norm.running_mean * scale
 
 
+def has_branches(network: nn.Module) -> bool:
+    """Whether `reparametrise` has something to merge in `network`."""
+    return any(isinstance(module, RepConv) for module in network.modules())
+
+
 def reparametrise(network: nn.Module) -> nn.Module:
     """A copy of `network` for inference, in eval mode, with every `RepConv` merged into one convolution."""
     if isinstance(network, RepConv):
