@@ -233,7 +233,7 @@ def _show(args: Sequence[str]) -> int:
         screen.print(front_table(front.members, f"Pareto front of {run.path}", front.measured))
         if plan := run.plan():
             print(outcome_line(plan, summaries))
-    print("\n".join(network_lines(network)))
+    print("\n".join(map(printable, network_lines(network))))
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import tyro
 
 from evospace.errors import UsageError
+from evospace.reading import is_file
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def stored_config(args: Sequence[str]) -> Path | None:
     outs = [value for flag, value in pairwise(args) if flag == "--out"]
     outs += [arg.partition("=")[2] for arg in args if arg.startswith("--out=")]
     path = Path(outs[-1]) / "config.yaml" if outs and "--resume" in args else None
-    return path if path and path.is_file() else None
+    return path if path and is_file(path) else None
 
 
 def take(flag: str, args: Sequence[str]) -> tuple[str, list[str]]:

@@ -46,7 +46,7 @@ def evaluate_command(args: Sequence[str]) -> int:
         print(json.dumps(found, allow_nan=False))
         return 0
     console().print(table)
-    print("\n".join(lines))
+    print("\n".join(map(printable, lines)))
     return 0
 
 

@@ -9,8 +9,11 @@ from evospace.errors import DataError, UsageError
 from evospace.ops.kinds import gated
 from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
+from evospace.reading import is_file
+from evospace.runs.contents import UNKNOWN, Origin, hash_of_test, read_contents, read_place
 from evospace.runs.front import Front, read_front
 from evospace.runs.run_directory import RunDirectory
+from evospace.runs.stored_settings import read_config
 from evospace.space.architecture import Architecture
 from evospace.space.described import DescribedNetwork
 from evospace.space.published import PUBLISHED, published_architecture, published_skeleton
@@ -32,6 +35,8 @@ class FoundNetwork:
     """MACs and parameters as a run stored them; a lone file is not believed."""
     data_seed: int = 0
     """The seed that divided a folder without a test part."""
+    origin: Origin = UNKNOWN
+    """The images that it was searched or trained on."""
     index: int = 0
     """Its place on the front."""
 
@@ -45,10 +50,10 @@ def find_networks(name: str) -> list[FoundNetwork]:
     """
     if name.lower() in PUBLISHED:
         return [_published(name.lower())]
-    text, mark, position = name.rpartition("#") if "#" in name else (name, "", "")
+    text, mark, position = _member_of(name)
     path = _existing(Path(text))
     if path is None:
-        if _begun(Path(text)):
+        if is_file(Path(text) / "run.db"):
             again = f"evospace search --out {shlex.quote(text)} --resume"
             raise UsageError(f"{text}: the search has no finished round yet; go on with it first: {again}")
         raise UsageError(
@@ -60,8 +65,8 @@ def find_networks(name: str) -> list[FoundNetwork]:
     if not mark and path.name == "network.json":
         from evospace.runs.network_file import load_description  # loads torch, which takes seconds
 
-        described, data_seed = load_description(path)
-        return [FoundNetwork(described=described, data_seed=data_seed)]
+        described, data_seed, origin = load_description(path)
+        return [FoundNetwork(described=described, data_seed=data_seed, origin=origin)]
     members = _members(text, path)
     if not mark:
         return members
@@ -94,8 +99,14 @@ def find_run(name: str) -> RunDirectory | None:
 
 def run_of(name: str) -> RunDirectory | None:
     """The run directory that holds the network called `name`; `None` where no run does."""
-    path = Path(name.rpartition("#")[0] if "#" in name else name)
+    path = Path(_member_of(name)[0])
     return find_run(str(path)) or find_run(str(path.parent if path.name == "front.json" else path))
+
+
+def _member_of(name: str) -> tuple[str, str, str]:
+    """Path, `#` and number of `path#number`; the whole where that is a path of its own, or has no `#`."""
+    path = Path(name)
+    return name.rpartition("#") if "#" in name and not (_existing(path) or is_file(path / "run.db")) else (name, "", "")
 
 
 def _published(key: str) -> FoundNetwork:
@@ -114,7 +125,8 @@ def _trained(path: Path) -> FoundNetwork:
 
     stored = load_network(path)
     seed = stored.training.get("data_seed", 0)
-    return FoundNetwork(described=stored.described, checkpoint=path, data_seed=seed if type(seed) is int else 0)
+    seed = seed if type(seed) is int else 0
+    return FoundNetwork(described=stored.described, checkpoint=path, data_seed=seed, origin=stored.origin)
 
 
 def _members(name: str, path: Path) -> list[FoundNetwork]:
@@ -123,16 +135,24 @@ def _members(name: str, path: Path) -> list[FoundNetwork]:
         raise DataError(f"{path}: the front has no members")
     run, beside = find_run(name), run_of(name)
     last = beside.database.summaries()[-1]["round"] if beside else 0
+    origin = _origin_of(beside) if beside else Origin(data=front.data)
     return [
         FoundNetwork(
             described=_described(f"{name}#{i}", front, i),
             supernet_weights=beside.member(last, i) if beside else None,
             counted=(e.macs, e.params) if run else None,
             data_seed=front.seed,
+            origin=origin,
             index=i,
         )
         for i, e in enumerate(front.members)
     ]
+
+
+def _origin_of(run: RunDirectory) -> Origin:
+    """The images that it searched on."""
+    data = str(read_config(run.path).get("data", ""))
+    return Origin(data=data, place=read_place(run.path), test=hash_of_test(read_contents(run.path)))
 
 
 def _described(name: str, front: Front, index: int) -> DescribedNetwork:
@@ -143,14 +163,6 @@ def _described(name: str, front: Front, index: int) -> DescribedNetwork:
         class_names=front.class_names,
         data=front.data,
     )
-
-
-def _begun(run: Path) -> bool:
-    """Whether it is a run, which may have no finished round yet."""
-    try:
-        return (run / "run.db").is_file()
-    except OSError:  # as below
-        return False
 
 
 def _existing(path: Path) -> Path | None:

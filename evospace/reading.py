@@ -9,6 +9,30 @@ from typing import Any
 import yaml
 
 
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; a name that the file system does not take, or closes, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """As `is_folder`, of a file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything at `path`; at a name that the file system does not take, or closes, is nothing."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def read_text(path: Path, limit: int) -> str:
     """The text of a regular file of at most `limit` bytes; raises `OSError` or `ValueError` for anything else.
 

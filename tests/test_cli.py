@@ -110,6 +110,8 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (["check"], 2, "Missing from evospace check: STR A folder of images"),
         (["study", "space-size", "--out"], 2, "--out needs a value"),
         (["search", "--resume", "--out", "nowhere"], 2, "holds no run that --resume could go on with"),
+        (["search", "--resume", "--out", "x" * 300], 2, "holds no run that --resume could go on with"),
+        (["check", "imagenet", "--data-dir", "nowhere"], 2, "data folder nowhere is not a folder"),
         (["retrain", "--resume", "--out", "nowhere"], 2, "holds no retraining that --resume could go on with"),
         (["report", "nowhere"], 2, "nowhere: holds no readable config.yaml"),
         (["study", "ranking", "nowhere"], 2, "nowhere: holds no search"),

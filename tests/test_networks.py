@@ -4,6 +4,7 @@ import pytest
 
 from evospace.errors import DataError, UsageError
 from evospace.networks import find_network, find_networks, run_of
+from evospace.runs.contents import Origin
 from evospace.runs.network_file import load_description, save_description
 from tests.retraining.runs import front
 
@@ -26,14 +27,38 @@ def test_a_member_that_is_not_there_is_named(place: str, tmp_path: Path) -> None
         find_networks(f"{front(tmp_path / 'front.json')}{place}")
 
 
+def test_a_folder_may_have_a_hash_in_its_name(tmp_path: Path) -> None:
+    for name in ("photos #2", "photos", "#1"):
+        (tmp_path / name).mkdir()
+        front(tmp_path / name / "front.json", members=2)
+    for folder in ("photos #2", "#1"):
+        assert len(find_networks(str(tmp_path / folder))) == 2
+        (one,) = find_networks(f"{tmp_path / folder}#1")
+        assert (one.index, one.described.name) == (1, f"{tmp_path / folder}#1")
+    description = tmp_path / "photos #2" / "network.json"
+    save_description(description, find_network("nsenet").described)
+    assert find_network(str(description)).described.name == "nsenet"
+    (tmp_path / "photos#1").mkdir()
+    front(tmp_path / "photos#1/front.json", members=1)
+    (tmp_path / "photos#1/run.db").touch()
+    found = run_of(f"{tmp_path}/photos#1")
+    assert found is not None
+    assert found.path.name == "photos#1"
+
+
 def test_a_description_is_found_by_its_file_or_folder(tmp_path: Path) -> None:
     described = find_network("nsenet").described
-    save_description(tmp_path / "network.json", described, 3)
+    origin = Origin(data="images", place="here", test="these")
+    save_description(tmp_path / "network.json", described, 3, origin)
     found = find_network(str(tmp_path))
-    assert (found.described, found.data_seed) == (described, 3) == load_description(tmp_path / "network.json")
+    assert (found.described, found.data_seed, found.origin) == (described, 3, origin)
+    assert load_description(tmp_path / "network.json") == (described, 3, origin)
     content = (tmp_path / "network.json").read_text()
     (tmp_path / "network.json").write_text(content.replace('"data_seed": 3', '"data_seed": "3"'))
     with pytest.raises(DataError, match=r"network\.json: data_seed is a whole number"):
+        find_network(str(tmp_path))
+    (tmp_path / "network.json").write_text(content.replace('"place": "here"', '"place": 1'))
+    with pytest.raises(DataError, match=r"network\.json: .*an origin holds texts"):
         find_network(str(tmp_path))
     (tmp_path / "network.json").write_text("{}")
     with pytest.raises(DataError, match=r"network\.json: not a network's description"):

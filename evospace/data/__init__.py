@@ -3,7 +3,7 @@
 from evospace.data.datasets import DATASETS
 from evospace.data.image_data import ImageData, SearchSplits, hold_out, require_enough, with_train_images
 from evospace.data.loaded import LoadedSplit
-from evospace.data.source import load_data, same_data
+from evospace.data.source import load_data
 from evospace.data.splits import Augmentation, Batch, InMemorySplit, Split
 
 __all__ = [
@@ -18,6 +18,5 @@ __all__ = [
     "hold_out",
     "load_data",
     "require_enough",
-    "same_data",
     "with_train_images",
 ]

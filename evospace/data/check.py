@@ -14,7 +14,7 @@ from evospace.data.image_data import held_out, too_few
 from evospace.data.images import spread, usual_format
 from evospace.data.inspect import ImageFile, Look, Step, array_looks, compare, inspect_images
 from evospace.data.layout import Layout, read_layout
-from evospace.data.source import find_folder, load_data
+from evospace.data.source import find_folder, load_data, require_folder
 from evospace.data.splits import InMemorySplit
 from evospace.errors import printable
 from evospace.space.skeleton import make_skeleton
@@ -72,6 +72,7 @@ def check_data(
         make_skeleton(None, image_size=image_size, image_channels=3)
     if name_or_dir in READERS:
         return _check_named(name_or_dir, data_dir, image_size)
+    require_folder(data_dir)
     root, name = find_folder(name_or_dir, data_dir)
     size = image_size or (224 if name_or_dir == "imagenet" else 0)
     return _check_folder(root, name, size, workers, step or (lambda done, total: None))

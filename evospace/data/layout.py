@@ -9,6 +9,7 @@ from evospace.data import findings as kinds
 from evospace.data.findings import Finding
 from evospace.data.images import SUFFIXES, not_a_file
 from evospace.errors import reason
+from evospace.reading import is_folder
 
 
 @dataclass(kw_only=True)
@@ -21,6 +22,11 @@ class Part:
     root: Path
     images: dict[str, list[Path]] = field(default_factory=dict)
     odd: list[Finding] = field(default_factory=list)
+
+    @property
+    def closed(self) -> bool:
+        """Whether something of it could not be entered."""
+        return any(finding.kind == kinds.CLOSED_FOLDER for finding in self.odd)
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with this part alone."""
@@ -72,7 +78,7 @@ def read_layout(root: Path) -> Layout:
     if not is_folder(root / "train"):
         return Layout(root=root, train=_part(root))
     train = _part(root / "train")
-    held = [part for part in map(_part, (root / "test", root / "val")) if part.images]
+    held = [part for part in map(_part, (root / "test", root / "val")) if part.images or part.closed]
     if not held:
         none = Finding(kinds.NO_TEST, root, "has train/ but no class folders in val/ or test/")
         return Layout(root=root, train=train, odd=(none,))
@@ -83,14 +89,6 @@ def read_layout(root: Path) -> Layout:
 def share_to_test(count: int) -> int:
     """How many of a class's images become the test where there is no test part: a fifth, and one stays to train."""
     return min(count - 1, max(1, round(0.2 * count))) if count else 0
-
-
-def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder; a name that the file system does not take, or closes, is none."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _part(root: Path) -> Part:

@@ -8,17 +8,12 @@ from torch import Tensor
 from evospace.data.datasets import DATASETS, READERS, Arrays
 from evospace.data.folders import load_folder
 from evospace.data.image_data import ImageData, SearchSplits, fingerprint, hold_out, in_memory_splits
-from evospace.data.layout import is_folder
 from evospace.errors import UsageError, printable
+from evospace.reading import is_folder
 
 __all__ = ["ImageData", "SearchSplits", "hold_out", "load_data"]
 
 _LARGEST = 4 << 30
-
-
-def same_data(given: str, known: str) -> bool:
-    """Whether `--data`, if given, names the data set or folder that is known, however it is spelled."""
-    return given in ("", known) or (Path(given).is_dir() and Path(given).resolve() == Path(known).resolve())
 
 
 def load_data(
@@ -50,14 +45,19 @@ def load_data(
         raise UsageError(f"image size {image_size} is not possible; give 1 or more")
     if workers < 0:
         raise UsageError(f"{workers} workers are not possible; give 0 or more")
-    if data_dir is not None and not is_folder(data_dir):
-        raise UsageError(f"data folder {data_dir} is not a folder; name one that exists with --data-dir")
+    require_folder(data_dir)
     if name_or_dir in READERS:
         return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, device)
     root, name = find_folder(name_or_dir, data_dir)
     if name_or_dir == "imagenet":
         image_size = image_size or 224
     return load_folder(root, name=name, image_size=image_size, seed=seed, device=device, workers=workers)
+
+
+def require_folder(data_dir: Path | None) -> None:
+    """Raise `UsageError` where `--data-dir` is given and is no folder."""
+    if data_dir is not None and not is_folder(data_dir):
+        raise UsageError(f"data folder {data_dir} is not a folder; name one that exists with --data-dir")
 
 
 def find_folder(name_or_dir: str, data_dir: Path | None) -> tuple[Path, str]:

@@ -3,22 +3,26 @@
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich import box
 from rich.table import Table
+from torch import Tensor
 
 from evospace.cost.network_cost import count_network
-from evospace.data import ImageData, load_data, same_data
-from evospace.devices import device_of
-from evospace.errors import DataError, NotFiniteError, UsageError
+from evospace.data import ImageData, load_data
+from evospace.devices import device_of, out_of_memory
+from evospace.errors import DataError, DiskError, NotFiniteError, UsageError, printable
 from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
 from evospace.evaluation.settings import EvaluateSettings
 from evospace.ops.user import load_ops
+from evospace.reading import is_folder
 from evospace.report.confusion import draw_confusion
 from evospace.report.tables import short
+from evospace.runs.contents import Origin, read_place
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
@@ -37,7 +41,7 @@ COLUMNS = (
 
 
 def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[str]]:
-    """Test every checkpoint; write `<weights>-evaluation.json` and `<weights>-confusion.png` beside each.
+    """Test every checkpoint; write `<weights>-evaluation.json` and `<weights>-confusion.png` beside each, if possible.
 
     Returns an object for a program, a table and lines for a person. Raises `EvospaceError` subclasses for everything
     a user can mend.
@@ -45,33 +49,35 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
     settings = _with_the_retrainings_settings(settings)
     load_ops(settings.ops)
     device = device_of(settings.device)
-    found, data = [], None
+    found, data, lines = list[dict[str, Any]](), None, list[str]()
     for path in _checkpoints(Path(settings.checkpoint)):
         stored = load_network(path)
         network = stored.build().to(memory_format=torch.channels_last)
         data = data or _images(stored, settings, device)
         _require_same_classes(path, stored.described, data)
-        found.append(_one(path, stored, network.to(device), data, settings))
-    first = found[0]["checkpoint"].removesuffix(".safetensors")
-    lines = [f"wrote {first}-evaluation.json" + (f" and {len(found) - 1} more" if len(found) > 1 else "")]
+        entry, confusion = _one(path, stored, network.to(device), data, settings)
+        found.append(entry)
+        lines.append(_stored(path, entry, confusion, stored.described))
+    if len(lines) > 1 and all(line.startswith("wrote ") for line in lines):
+        lines = [f"{lines[0]} and {len(lines) - 1} more"]
     return {"evaluations": found}, evaluation_table(found), [*spread_lines(found), *lines]
 
 
 def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettings:
     """Where the data lie, as the retraining was told, unless that is given; operations are code, and never taken so."""
-    path = Path(settings.checkpoint)
+    path = Path(settings.checkpoint).absolute()
     around = (path, path / "retrained", *list(path.parents)[:3])
-    root = next((folder for folder in around if next(folder.glob("net-*"), None)), None)
+    root = next((folder for folder in around if is_folder(folder) and next(folder.glob("net-*"), None)), None)
     if root is None or not (root / "config.yaml").is_file():
         return settings
     stored = read_config(root)
-    same = same_data(settings.data, str(stored.get("data", "")))
+    same = Origin(data=str(stored.get("data", "")), place=read_place(root)).is_of(settings.data)
     data_dir = settings.data_dir or (str(stored.get("data_dir", "")) if same else "")
     return replace(settings, data_dir=data_dir)
 
 
 def _checkpoints(path: Path) -> list[Path]:
-    if not path.is_dir():
+    if not is_folder(path):
         return [path]
     folders = (path, *sorted(path.glob("seed-*")))  # one training, or those of one network
     files = [folder / f"{weights}.safetensors" for folder in folders for weights in WEIGHTS]
@@ -101,7 +107,7 @@ def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> 
             raise
         raise UsageError(f"{error}; {described.name} was trained on it: say with --data where it lies now") from error
     trained = stored.training.get("contents")
-    if isinstance(trained, dict) and same_data(settings.data, described.data) and trained != dict(data.contents):
+    if isinstance(trained, dict) and stored.origin.is_of(settings.data) and trained != dict(data.contents):
         raise DataError(
             f"{data.name}: the images are not those that {described.name} was trained on, so that its test images may"
             " have been trained on; restore them, or test on other images with --data"
@@ -116,30 +122,36 @@ def _require_same_classes(path: Path, described: DescribedNetwork, data: ImageDa
         text = f"{described.skeleton.image_channels} image channel(s), {data.name} has {data.image_channels}"
         raise DataError(f"{path}: trained on {text}; test it on such images")
     if data.classes != described.class_names:
-        pairs = zip((*described.class_names, "nothing"), (*data.classes, "nothing"), strict=False)
-        mine, other = next((a, b) for a, b in pairs if a != b)
+        mine, other = next((a, b) for a, b in zip_longest(described.class_names, data.classes) if a != b)
+        first = " and ".join("nothing" if name is None else f"{name!r:.60}" for name in (mine, other))
         counts = f"{described.classes} classes, {data.name} has {len(data.classes)}"
         raise DataError(
-            f"{path}: trained for {counts} (the first that differs: {mine!r:.60} and {other!r:.60}); test it on the"
+            f"{path}: trained for {counts} (the first that differs: {first}); test it on the"
             " classes it was trained for, or fine-tune it: evospace retrain --init"
         )
 
 
 def _one(
     path: Path, stored: TrainedNetwork, network: Network, data: ImageData, settings: EvaluateSettings
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Tensor]:
+    """What is stored of a test, and the confusion matrix."""
     described = stored.described
     split = data.test.normalised_by(described.mean, described.std)
     before = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
         result = evaluate_network(network, split, described.classes, settings.batch_size)
+        batch = seconds_per_batch(network, described.input_shape, settings.batch_size, settings.threads)
     except ValueError as error:
         raise NotFiniteError(f"{path}: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        text = f"{path}: out of memory at --batch-size {settings.batch_size}; give a smaller one"
+        raise UsageError(text) from error
     finally:
         torch.set_num_threads(before)
     counted = count_network(described.skeleton, described.architecture, described.classes)
-    batch = seconds_per_batch(network, described.input_shape, settings.batch_size, settings.threads)
     single = seconds_per_batch(network, described.input_shape, 1, settings.threads)
     device = next(network.parameters()).device.type
     entry = {
@@ -156,10 +168,18 @@ def _one(
         "latency_ms": 1000 * single,
         "latency_of": f"torch {torch.__version__}, {device}, batch 1, {settings.threads} thread(s)",
     }
-    stem = path.with_suffix("")
-    write_json(stem.with_name(f"{stem.name}-evaluation.json"), entry)
-    draw_confusion(stem.with_name(f"{stem.name}-confusion.png"), result.confusion, described.class_names)
-    return entry
+    return entry, result.confusion
+
+
+def _stored(path: Path, entry: dict[str, Any], confusion: Tensor, described: DescribedNetwork) -> str:
+    """A line that says what was written; what was tested is told, too, where nothing can be (a read-only folder)."""
+    written = path.with_name(f"{path.stem}-evaluation.json")
+    try:
+        write_json(written, entry)
+        draw_confusion(path.with_name(f"{path.stem}-confusion.png"), confusion, described.class_names)
+    except DiskError as error:
+        return f"warning: not stored: {error}"
+    return f"wrote {written}"
 
 
 def _scores(result: TestResult) -> dict[str, Any]:
@@ -179,7 +199,7 @@ def evaluation_table(found: Iterable[dict[str, Any]]) -> Table:
         speeds = f"{e['throughput_images_per_s']:.0f}", f"{e['latency_ms']:.2f}"
         name = e["network"] if len(e["network"]) <= NAME else f"...{e['network'][3 - NAME :]}"
         kind, costs = f" {e['weights']}", (short(e["macs"]), short(e["params"]))
-        table.add_row(name, str(e["seed"]), kind, *costs, *scores, *speeds)
+        table.add_row(printable(name), str(e["seed"]), kind, *costs, *scores, *speeds)
     return table
 
 

@@ -36,14 +36,14 @@ class TestResult:
 
 def evaluate_network(network: nn.Module, split: Split, classes: int, batch_size: int) -> TestResult:
     """Run `network`, in eval mode, over all images of `split` once; raises `ValueError` for logits not finite."""
-    from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassConfusionMatrix
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
     network.eval()
     device = next(network.parameters()).device
     top1 = MulticlassAccuracy(classes, average="micro").to(device)
     top5 = MulticlassAccuracy(classes, average="micro", top_k=5).to(device) if classes > 5 else None
     calibration = MulticlassCalibrationError(classes, n_bins=BINS).to(device)
-    confusion = MulticlassConfusionMatrix(classes).to(device)
+    pairs = list[Tensor]()  # torchmetrics' confusion matrix takes batch x classes^2 numbers of a GPU for each batch
     loss = torch.zeros((), dtype=torch.float64, device=device)
     with torch.inference_mode():
         for images, labels in split.epoch(batch_size):
@@ -52,7 +52,8 @@ def evaluate_network(network: nn.Module, split: Split, classes: int, batch_size:
                 raise ValueError("gives logits that are not finite; train it again, with a smaller --lr")
             loss += functional.cross_entropy(logits, labels, reduction="sum").double()
             probabilities = logits.softmax(1)
-            for metric in (top1, top5, calibration, confusion):
+            pairs.append((classes * labels + logits.argmax(1)).cpu())
+            for metric in (top1, top5, calibration):
                 if metric is not None:
                     metric.update(probabilities, labels)
     return TestResult(
@@ -61,7 +62,7 @@ def evaluate_network(network: nn.Module, split: Split, classes: int, batch_size:
         top5=None if top5 is None else float(top5.compute()),
         loss=float(loss) / len(split),
         calibration_error=float(calibration.compute()),
-        confusion=confusion.compute().cpu(),
+        confusion=torch.cat(pairs).bincount(minlength=classes**2).view(classes, classes),
     )
 
 

@@ -72,5 +72,5 @@ class _Console(Console):
 
 
 def console(*, to_stderr: bool = False) -> Console:
-    """Standard output, or standard error where the output is for a program."""
-    return _Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False)
+    """Standard output, or standard error where the output is for a program; brackets in names are no markup."""
+    return _Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False, markup=False)

@@ -34,14 +34,14 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
     changed = changed_settings(RetrainConfig, old, config.to_dict(), NOT_PART_OF_THE_RESULT) if config.resume else None
     for index in work.networks:
         first_weights(work, Job(work.root, index, config.seed))  # what does not fit is told before a folder is made
-    open_retraining(work.root, config.to_dict(), changed, work.contents)
+    open_retraining(work.root, config.to_dict(), changed, work.contents, work.origin.place)
     left = [job for job in work.jobs if job.result() is None]
     say(f"{len(work.networks)} network(s), {config.seeds} seed(s): {len(left)} of {len(work.jobs)} trainings to do")
     for index, described in work.networks.items():
         folder = Job(work.root, index, 0).network
         folder.parent.mkdir(exist_ok=True)
         if not folder.exists():
-            save_description(folder, described, work.data_seed)
+            save_description(folder, described, work.data_seed, work.origin)
     failed, taken = (_at_once if config.jobs > 1 and len(left) > 1 else _in_turn)(work, left, say)
     stored = f"the others are stored in {work.root}"
     if failed:

@@ -158,6 +158,7 @@ def _training(work: Retraining, job: Job, weights: str) -> dict[str, Any]:
         "images": len(work.data.train),
         "crop_pct": work.data.train.crop_pct,
         "contents": dict(work.data.contents),
+        "place": work.origin.place,
         "search": dict(work.search),
     }
 

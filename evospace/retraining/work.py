@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evospace.data import ImageData, load_data, same_data
+from evospace.data import ImageData, load_data
 from evospace.data.policy import Policy
 from evospace.devices import device_of
 from evospace.errors import DataError, UsageError
@@ -17,7 +17,7 @@ from evospace.ops.kinds import KINDS
 from evospace.ops.user import load_ops
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.fitting import adapted
-from evospace.runs.contents import read_contents
+from evospace.runs.contents import Origin, hash_of_test, place_of
 from evospace.runs.files import file_sha256
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import Job
@@ -37,6 +37,8 @@ class Retraining:
     starts: Mapping[int, Path | None]
     """The checkpoint that each begins with; `None` for weights drawn anew."""
     data_seed: int
+    origin: Origin
+    """The images of this training."""
     device: str
     contents: Mapping[str, str]
     search: Mapping[str, Any]
@@ -71,7 +73,8 @@ def prepare(config: RetrainConfig) -> Retraining:
     )
     if len(data.train) < 2:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
-    _require_the_searchs_test(config, data)
+    for origin in (found[0].origin, *([start.origin] if start else [])):
+        origin.require_test(config.data, data.name, data.contents)
     Policy(aa=config.aa, reprob=config.reprob)
     networks = {f.index: _for_images(f.described, config, data, name, start) for f in found}
     hashes = {f"network {i:02d}": _hash(described) for i, described in networks.items()}
@@ -85,6 +88,7 @@ def prepare(config: RetrainConfig) -> Retraining:
         networks=networks,
         starts=starts,
         data_seed=data_seed,
+        origin=Origin(data=name, place=place_of(name), test=hash_of_test(data.contents)),
         device=device,
         search=_search_settings(config),
         contents={**data.contents, **sources, **hashes, **begun},
@@ -100,25 +104,9 @@ def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
     """Where the data lie, as the run says that holds the network; operations are code, and never taken so."""
     run = run_of(config.network) if config.network else None
     stored = read_config(run.path) if run else {}
-    same = same_data(config.data, str(stored.get("data", "")))
+    same = Origin(data=str(stored.get("data", ""))).is_of(config.data)
     data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
     return replace(config, data_dir=data_dir)
-
-
-def _require_the_searchs_test(config: RetrainConfig, data: ImageData) -> None:
-    """Raise `DataError` where the search of the network may have seen images of a folder that are test images now."""
-    run = run_of(config.network) if config.network else None
-    if run is None or not same_data(config.data, str(read_config(run.path).get("data", ""))):
-        return
-    before, now = (
-        {part: files for part, files in contents.items() if part.startswith("test ") and part != "test images"}
-        for contents in (read_contents(run.path), data.contents)
-    )
-    if before != now:
-        raise DataError(
-            f"{data.name}: its test images are not those that the search of {run.path} left alone, so that it may have"
-            " searched with some; restore the images, or train on other ones with --data"
-        )
 
 
 def _search_settings(config: RetrainConfig) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """What a run was begun with, besides its settings: software, machine, data, the user's operations."""
 
+import hashlib
+import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,63 @@ from evospace.reading import read_json
 LARGEST = 1 << 24
 """No `environment.json` is larger than this many bytes."""
 _PACKAGES = ("evospace", "torch", "torchvision", "numpy", "moocore", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The images that a network was searched or trained on; empty where nothing is known."""
+
+    data: str = ""
+    """The data set, or the folder as it was named then."""
+    place: str = ""
+    """`place_of` the folder."""
+    test: str = ""
+    """`hash_of_test` of its contents: the files of a folder that were left for the test."""
+
+    def to_json(self) -> dict[str, str]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Origin":
+        """The inverse of `to_json`; raises `TypeError` for another form."""
+        if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
+            raise TypeError("an origin holds texts")
+        return cls(**data)
+
+    def is_of(self, given: str) -> bool:
+        """Whether `--data` `given`, if any, names these images, however it is spelled and wherever from."""
+        if given in ("", self.data):
+            return True
+        here = place_of(given)
+        return here != "" and here in (self.place, place_of(self.data))
+
+    def require_test(self, given: str, name: str, contents: Mapping[str, str]) -> None:
+        """Raise `DataError` where `given` names these images, and what is left for the test of them has changed."""
+        if self.test and self.is_of(given) and hash_of_test(contents) != self.test:
+            raise DataError(
+                f"{name}: its test images are not those that the search or training of the network left alone, so that"
+                " it may have seen some; restore the images, or train on other ones with --data"
+            )
+
+
+UNKNOWN = Origin()
+"""Of a network that was never trained, or of which it is not told."""
+
+
+def place_of(name_or_dir: str) -> str:
+    """Tells a folder again from wherever it is named, by a hash of its path; empty for what is no folder."""
+    try:
+        path = Path(name_or_dir).expanduser()
+        return hashlib.sha256(bytes(path.resolve())).hexdigest()[:16] if name_or_dir and path.is_dir() else ""
+    except (OSError, RuntimeError, ValueError):  # a name that no file can have, or ~name of a user who is not known
+        return ""
+
+
+def hash_of_test(contents: Mapping[str, str]) -> str:
+    """A hash of the files that are left for the test in each class of a folder; empty for a named data set."""
+    parts = {part: files for part, files in contents.items() if part.startswith("test ") and part != "test images"}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16] if parts else ""
 
 
 def environment() -> dict[str, Any]:
@@ -48,3 +108,12 @@ def read_contents(run: Path) -> dict[str, str]:
         return {str(k): str(v) for k, v in read_json(path, LARGEST)["contents"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: missing or damaged ({error}); choose another --out") from error
+
+
+def read_place(run: Path) -> str:
+    """Where the images of a run lie (`place_of`); empty where its `environment.json` does not tell."""
+    try:
+        place = read_json(run / "environment.json", LARGEST).get("place", "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return place if isinstance(place, str) else ""

@@ -1,5 +1,6 @@
 """Files that hold one network: a description (`network.json`), or a description with weights (a checkpoint)."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from evospace.errors import DataError, reason
-from evospace.reading import read_json
+from evospace.reading import is_folder, is_there, read_json
 from evospace.runs.checkpoints import load_checkpoint, save_checkpoint
+from evospace.runs.contents import UNKNOWN, Origin, hash_of_test
 from evospace.runs.files import write_json
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
@@ -29,7 +31,14 @@ class TrainedNetwork:
     weights: Mapping[str, Tensor]
     """A state dict of `Network`, on the CPU."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Recipe, seed, epochs, data seed and which weights these are (`last` or `ema`): plain JSON values."""
+    """Recipe, seed, epochs, data (seed, contents, place) and which weights these are: plain JSON values."""
+
+    @property
+    def origin(self) -> Origin:
+        """The images that it was trained on."""
+        contents, place = self.training.get("contents"), self.training.get("place")
+        parts = {str(k): str(v) for k, v in contents.items()} if isinstance(contents, dict) else {}
+        return Origin(data=self.described.data, place=place if isinstance(place, str) else "", test=hash_of_test(parts))
 
     def build(self) -> Network:
         """The network with its weights, in eval mode; raises `DataError` where they do not fit it.
@@ -88,30 +97,32 @@ def load_network(path: Path) -> TrainedNetwork:
 
     Raises `DataError` for a missing, damaged or foreign file. Nothing in it is executed.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise DataError(f"{path}: a folder, not a checkpoint; name a .safetensors file in it")
-    if not path.exists():
+    if not is_there(path):
         raise DataError(f"{path}: there is no such checkpoint; name one that `retrain` wrote, or its folder")
     weights, meta = load_checkpoint(path)
     if not isinstance(meta.get("network"), dict) or not isinstance(meta.get("training"), dict):
         raise DataError(f"{path}: a checkpoint of EvoSpace, but not of a retrained network; give one of `retrain`")
     try:
         described = DescribedNetwork.from_json(meta["network"])
-    except DataError as error:
+        json.dumps(meta["training"], allow_nan=False)
+    except (DataError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
     return TrainedNetwork(described=described, weights=weights, training=meta["training"])
 
 
-def save_description(path: Path, described: DescribedNetwork, data_seed: int = 0) -> None:
+def save_description(path: Path, described: DescribedNetwork, data_seed: int = 0, origin: Origin = UNKNOWN) -> None:
     """Replace `path` by `network.json`, which any command takes for a network.
 
-    `data_seed`: what divided the folder it was searched on, so that no image of the search is tested on later.
+    `data_seed` is what divided the folder it was searched on, and `origin` says which, so that no image of the search
+    is tested on later.
     """
-    write_json(path, described.to_json() | {"data_seed": data_seed})
+    write_json(path, described.to_json() | {"data_seed": data_seed, "origin": origin.to_json()})
 
 
-def load_description(path: Path) -> tuple[DescribedNetwork, int]:
-    """Read `network.json` and its data seed (0 where it names none).
+def load_description(path: Path) -> tuple[DescribedNetwork, int, Origin]:
+    """Read `network.json`, its data seed (0 where it names none) and its origin (empty where it names none).
 
     Raises `DataError` for a missing, damaged or foreign file.
     """
@@ -121,8 +132,8 @@ def load_description(path: Path) -> tuple[DescribedNetwork, int]:
         seed = content.get("data_seed", 0)
         if type(seed) is not int:
             raise DataError("data_seed is a whole number")
-        return described, seed
-    except (OSError, ValueError) as error:
+        return described, seed, Origin.from_json(content.get("origin", {}))
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as a network ({reason(error)})") from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error

@@ -51,11 +51,12 @@ class Job:
 
 
 def open_retraining(
-    root: Path, settings: Mapping[str, Any], changed: list[str] | None, contents: Mapping[str, str]
+    root: Path, settings: Mapping[str, Any], changed: list[str] | None, contents: Mapping[str, str], place: str
 ) -> None:
     """Create the folder, or check that a resumed retraining is the same.
 
-    `changed` lists the settings that differ from the stored ones; `None` means that nothing may be there yet. Raises
+    `changed` lists the settings that differ from the stored ones; `None` means that nothing may be there yet. `place`
+    is that of the images. Raises
     `UsageError` for a folder in use or changed settings, and `DataError` for other data or operations.
     The settings become the stored ones, so that the folder alone goes on with what was asked for last.
     """
@@ -72,7 +73,7 @@ def open_retraining(
         if root.exists() and any(not entry.name.endswith(_BEGUN) for entry in root.iterdir()):
             raise UsageError(f"{root} is not empty and holds no retraining; choose another --out")
         root.mkdir(parents=True, exist_ok=True)
-        write_json(root / "environment.json", environment() | {"contents": dict(contents)})
+        write_json(root / "environment.json", environment() | {"contents": dict(contents), "place": place})
         store_settings(root, settings)  # last: now it is one
     except OSError as error:
         raise UsageError(f"--out {root}: cannot be used ({error.strerror}); choose another") from error

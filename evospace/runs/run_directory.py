@@ -10,7 +10,7 @@ from typing import Any
 from evospace.config import NOT_PART_OF_THE_RESULT, SearchConfig
 from evospace.errors import DataError, UsageError
 from evospace.reading import read_json
-from evospace.runs.contents import compare_contents, environment, read_contents, require_contents
+from evospace.runs.contents import compare_contents, environment, place_of, read_contents, require_contents
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import replace_file, write_json
 from evospace.runs.front import Front, read_front
@@ -94,7 +94,8 @@ class RunDirectory:
         for folder in _FOLDERS:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         self.database.create()
-        write_json(self.path / "environment.json", environment() | {"contents": dict(contents)})
+        seen = {"contents": dict(contents), "place": place_of(config.data)}
+        write_json(self.path / "environment.json", environment() | seen)
         store_settings(self.path, config.to_dict())  # last: now it is a run
 
     @contextmanager

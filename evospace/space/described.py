@@ -1,5 +1,6 @@
 """A network that is known apart from any run: what it is built of, what goes in and what comes out. No torch here."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -85,6 +86,8 @@ class DescribedNetwork:
             numbers = [*data["mean"], *data["std"]]
             if not all(isinstance(t, str) for t in texts) or not all(type(n) in (int, float) for n in numbers):
                 raise TypeError("names are texts, mean and std are numbers")
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError("mean and std are finite")
             return cls(
                 name=data["name"],
                 skeleton=Skeleton.from_json(data["skeleton"]),

@@ -12,6 +12,10 @@ from evospace.errors import DataError, UsageError, unknown_name
 from evospace.ops.spec import BlockShape
 
 MAX_BLOCKS = 1000
+LARGEST_IMAGE = 1024
+"""Pixels of a side that skeletons are meant for."""
+MOST_CHANNELS = 64
+"""Of an image; what a stored description may ask for, so that one image fits in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,8 @@ class Skeleton:
         """Raise `ValueError` where a stored description makes no sense; nothing is laid out before."""
         if not all(type(n) is int and 1 <= n <= 65536 for n in self._sizes()):
             raise ValueError("sizes are whole numbers from 1 to 65536")
+        if self.image_size > LARGEST_IMAGE or self.image_channels > MOST_CHANNELS:
+            raise ValueError(f"images have at most {LARGEST_IMAGE} pixels a side and {MOST_CHANNELS} channels")
         if sum(stage.repeat + (stage.entry != "start") for stage in self.stages) > MAX_BLOCKS:
             raise ValueError(f"a skeleton has at most {MAX_BLOCKS} blocks")
         if not self.blocks() or {stage.entry for stage in self.stages} - {"start", "reduce", "expand"}:
@@ -135,8 +141,9 @@ def make_skeleton(name: str | None, *, image_size: int, image_channels: int, act
 
     Raises `UsageError` for an unknown name or a size that no skeleton is meant for.
     """
-    if not 4 <= image_size <= 1024:
-        raise UsageError(f"image size {image_size}: skeletons are meant for 4 to 1024 pixels; set --image-size")
+    if not 4 <= image_size <= LARGEST_IMAGE:
+        text = f"skeletons are meant for 4 to {LARGEST_IMAGE} pixels; set --image-size"
+        raise UsageError(f"image size {image_size}: {text}")
     chosen = name or _for_size(image_size)
     if chosen not in _shipped():
         raise unknown_name("skeleton", chosen, _shipped())

@@ -1,6 +1,7 @@
 """What is found in a folder before any image is opened."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,24 @@ def test_linked_folders(tmp_path: Path) -> None:
     layout = read_layout(tmp_path / "images")
     assert [len(paths) for paths in layout.train.images.values()] == [1, 1]
     assert [finding.kind for finding in layout.train.odd] == [kinds.LINKED_FOLDER]
+
+
+def test_a_test_part_that_is_closed_is_told_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, *(f"{part}/{name}/1.png" for part in ("train", "test", "val") for name in "ab"))
+    entries = Path.iterdir
+
+    def closed(path: Path) -> Iterator[Path]:
+        if path.name == "test":
+            raise PermissionError(13, "Permission denied", str(path))
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    layout = read_layout(tmp_path)
+    assert layout.test is not None
+    assert layout.test.root == tmp_path / "test"
+    assert [f.where for f in layout.findings() if f.kind == kinds.CLOSED_FOLDER] == [tmp_path / "test"]
 
 
 def test_a_closed_folder_is_told_and_not_taken_for_an_empty_one(

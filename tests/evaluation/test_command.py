@@ -11,6 +11,7 @@ import torch
 
 import evospace.data.splits
 from evospace.cli import main
+from evospace.errors import DiskError
 from evospace.evaluation.metrics import evaluate_network
 from evospace.report.confusion import draw_confusion
 from evospace.runs.network_file import load_network, save_network
@@ -158,10 +159,66 @@ def test_other_classes_are_named(retrained: Path, tmp_path: Path, capsys: pytest
     assert "'0' and 'cat'" in seen
 
 
+def test_a_class_may_be_called_nothing(retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (*"0123456789", "nothing"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(2):
+            picture(i, (8, 8), "L").save(tmp_path / "images" / name / f"{i}.png")
+    assert main(["evaluate", str(retrained / "net-00"), "--data", str(tmp_path / "images")]) == 4
+    assert "(the first that differs: nothing and 'nothing')" in capsys.readouterr().err
+
+
+def test_names_are_printed_as_they_are(retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = load_network(retrained / "net-00/seed-0/last.safetensors")
+    named = replace(sound, described=replace(sound.described, name="r/[/a]\x1b[2J#0"))
+    checkpoint = tmp_path / "[v2].safetensors"
+    save_network(checkpoint, named)
+    assert main(["evaluate", str(checkpoint)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert f"wrote {tmp_path}/[v2]-evaluation.json" in out
+
+
+def test_what_cannot_be_stored_is_told_all_the_same(
+    retrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: Any) -> None:
+        raise DiskError(f"{path}: no room")
+
+    monkeypatch.setattr("evospace.evaluation.command.write_json", full)
+    assert main(["evaluate", str(retrained / "net-00/seed-0")]) == 0
+    out = capsys.readouterr().out
+    assert sum(" ema " in line or " last " in line for line in out.splitlines()) == 2
+    assert "warning: not stored: " in out
+    assert "wrote" not in out
+
+
+def test_a_batch_that_memory_does_not_hold_gets_one_line(
+    retrained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> float:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 10 bytes")
+
+    monkeypatch.setattr("evospace.evaluation.command.seconds_per_batch", full)
+    assert main(["evaluate", str(retrained / "net-00/seed-0"), "-b", "65536"]) == 2
+    assert "out of memory at --batch-size 65536; give a smaller one" in capsys.readouterr().err
+
+
+def test_the_folder_of_named_images_is_known_from_inside_the_retraining(
+    retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(retrained, tmp_path / "out")
+    config = (tmp_path / "out/config.yaml").read_text()
+    (tmp_path / "out/config.yaml").write_text(config.replace("data_dir: ''", f"data_dir: {tmp_path}/gone"))
+    monkeypatch.chdir(tmp_path / "out/net-00/seed-0")
+    assert main(["evaluate", "last.safetensors"]) == 2
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
         (["nowhere"], 4, "nowhere"),
+        (["x" * 300], 4, "no such checkpoint"),
         (["."], 4, "holds no retrained network"),
         (["nowhere", "--batch-size", "0"], 2, "--batch-size"),
         (["nowhere", "--device", "tpu"], 2, "--device"),

@@ -22,9 +22,9 @@ FLAGS = ["--epochs", "2", "--batch-size", "512", "--model-ema", "--aa", "trivial
 MOMENTS = ((torch.optim.SGD, "step"), (Path, "replace"), (Path, "unlink"), (os, "fsync"))
 
 
-def front(path: Path, members: int = 2, data: str = "digits") -> Path:
+def front(path: Path, members: int = 2, data: str = "digits", channels: int = 1) -> Path:
     """Write a front of small networks."""
-    skeleton = make_skeleton(None, image_size=8, image_channels=1)
+    skeleton = make_skeleton(None, image_size=8, image_channels=channels)
     shapes = skeleton.blocks()
     names = ("mbconv_k3_e1", "mbconv_k5_e1", "mbconv_k3_e3")
     scored = tuple(

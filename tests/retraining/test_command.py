@@ -418,3 +418,25 @@ def test_a_folder_divided_anew_since_the_search_is_refused(tmp_path: Path, capsy
     assert main(["retrain", str(run), "--epochs", "1", "--data", f"{images}/../images"]) == 4
     assert "its test images are not those that the search" in capsys.readouterr().err
     assert not (run / "retrained").exists()
+
+
+def test_a_folder_divided_anew_since_the_training_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(str(tmp_path / "images"), count=20)
+    monkeypatch.chdir(tmp_path)
+    network = front(tmp_path / "front.json", members=1, data="images", channels=3)
+    quick = ["--epochs", "1", "--batch-size", "16"]
+    assert main(["retrain", str(network), *quick, "--out", "first"]) == 0
+    checkpoint = tmp_path / "first/net-00/seed-0/last.safetensors"
+    again = ["retrain", "--init", str(checkpoint), *quick, "--out"]
+    assert main([*again, "second"]) == 0
+    picture(9999).save(tmp_path / "images/a/new.png")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for named in (["--init", str(checkpoint)], [str(checkpoint)], [str(tmp_path / "first/net-00/network.json")]):
+        assert main(["retrain", *named, *quick, "--data", "../images", "--out", "third"]) == 4
+        assert "its test images are not those that the search or training" in capsys.readouterr().err
+    assert main(["evaluate", str(checkpoint), "--data", "../images"]) == 4
+    assert "may have been trained on" in capsys.readouterr().err
+    assert not Path("third").exists()

@@ -35,6 +35,25 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found.data_seed == 4
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(number: float, tmp_path: Path) -> None:
+    stored = trained()
+    described = replace(stored.described, mean=(number,), std=(1.0,))
+    for bad in (replace(stored, described=described), replace(stored, training={"crop_pct": number})):
+        save_network(tmp_path / "net.safetensors", bad)
+        with pytest.raises(DataError, match=r"net\.safetensors: (.*finite|Out of range float)"):
+            load_network(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(("key", "size"), [("image_size", 65536), ("image_channels", 65)])
+def test_images_that_memory_would_not_hold_are_refused(key: str, size: int, tmp_path: Path) -> None:
+    stored = trained()
+    skeleton = replace(stored.described.skeleton, **{key: size})  # type: ignore[arg-type]
+    save_network(tmp_path / "net.safetensors", replace(stored, described=replace(stored.described, skeleton=skeleton)))
+    with pytest.raises(DataError, match="images have at most 1024 pixels a side and 64 channels"):
+        load_network(tmp_path / "net.safetensors")
+
+
 @pytest.mark.parametrize("what", ["missing", "foreign", "shape"])
 def test_weights_that_do_not_fit_are_named(what: str) -> None:
     stored = trained()

@@ -12,7 +12,7 @@ from evospace.reading import read_json, read_text
 from evospace.report.page.ranking import Ranking, read_ranking
 from evospace.report.page.retrained import Retrained, read_retrained
 from evospace.report.page.traces import Curve, read_curves
-from evospace.runs.front import LARGEST
+from evospace.runs.contents import LARGEST
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config
 from evospace.strategies.contract import SearchState
@@ -123,7 +123,7 @@ def _measured(published: Mapping[str, Any]) -> tuple[float | None, ...]:
 
 def _environment(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
-        data = read_json(path / "environment.json", 1 << 20)
+        data = read_json(path / "environment.json", LARGEST)
     except (OSError, ValueError):
         data = None
     if not isinstance(data, dict):
