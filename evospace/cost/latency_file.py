@@ -38,6 +38,9 @@ def _table(data: dict[str, Any]) -> LatencyTable:
     machine, verification = data["machine"], data["verification"]
     if not all(isinstance(text, str) for text in machine.values()):
         raise TypeError("machine holds texts")
+    sources = data.get("sources", {})
+    if not all(isinstance(text, str) for text in sources.values()):
+        raise TypeError("sources holds texts")
     if verification is not None:
         _check_verification(verification)
     blocks = {BlockShape(**b["shape"]): _block(b) for b in data["blocks"]}
@@ -58,6 +61,7 @@ def _table(data: dict[str, Any]) -> LatencyTable:
         ),
         fit=None if data["fit"] is None else Fit(**{key: _number(value) for key, value in data["fit"].items()}),
         verification=verification,
+        sources=sources,
     )
 
 

@@ -7,13 +7,14 @@ weights that no longer fit the cache). All of it is additive, so it is a `CostTa
 nanoseconds of one forward pass of the batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from evospace.cost.table import CostTable
 from evospace.errors import DataError, UsageError
-from evospace.ops.spec import BlockShape
+from evospace.ops.spec import BlockShape, OpSpec
+from evospace.ops.user import require_source
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
@@ -108,6 +109,8 @@ class LatencyTable:
     fit: Fit | None = None
     verification: dict[str, Any] | None = None
     """What `evospace profile --verify` found; `None` until then."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The sha256 of the file that defines a kind of the user's own, as it was when it was measured."""
 
     def operation_ns(self, shape: BlockShape, name: str) -> int:
         """What one more operation adds to a block of this shape; never below 0."""
@@ -132,8 +135,14 @@ class LatencyTable:
     def cost_table(self, space: SearchSpace) -> CostTable:
         """The costs of a space over the table's own skeleton.
 
-        Raises `DataError`, naming what is missing, where the table is unfinished or lacks an operation.
+        Raises `DataError`, naming what is missing, where the table is unfinished, lacks an operation, or has measured
+        a user's operation that was another one then.
         """
+        for kind in {OpSpec.parse(name).kind for names in space.candidates for name in names} & self.sources.keys():
+            try:
+                require_source(kind, self.sources[kind])
+            except DataError as error:
+                raise DataError(f"the latency table: {error}; or measure it: `evospace profile`, same --out") from error
         shapes, missing = self.skeleton.blocks(), list[str]()
         for shape, names in zip(shapes, space.candidates, strict=True):
             known = self.blocks[shape].operations if shape in self.blocks else {}
@@ -193,6 +202,24 @@ class LatencyTable:
             timings = BlockTimings(base=old.base, operations={**old.operations, **added}, params=params)
         return replace(self, blocks={**self.blocks, shape: timings}, verification=None)
 
+    def without(self, kinds: Collection[str]) -> "LatencyTable":
+        """The table as if operations of these kinds had never been measured, nor anything that holds them."""
+        gone = {n for block in self.blocks.values() for n in block.operations if OpSpec.parse(n).kind in kinds}
+        if not gone:
+            return self
+        blocks = {
+            shape: BlockTimings(
+                base=block.base,
+                operations={name: t for name, t in block.operations.items() if name not in gone},
+                params={name: n for name, n in block.params.items() if name not in gone},
+            )
+            for shape, block in self.blocks.items()
+        }
+        table = replace(self, blocks=blocks, verification=None)
+        if any(name in gone for network in self.networks for names in network.architecture.blocks for name in names):
+            table = replace(table, networks=(), fit=None)
+        return table
+
     def to_json(self) -> dict[str, Any]:
         """The file's content (format 1)."""
         return {
@@ -215,6 +242,7 @@ class LatencyTable:
             "networks": [network_to_json(n) for n in self.networks],
             "fit": asdict(self.fit) if self.fit else None,
             "verification": self.verification,
+            "sources": dict(self.sources),
         }
 
 

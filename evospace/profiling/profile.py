@@ -21,6 +21,7 @@ from evospace.cost.latency_table import (
     shapes_of,
 )
 from evospace.errors import UsageError
+from evospace.ops.kinds import KINDS
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.profiling.fit import fit_term
 from evospace.profiling.networks import around_block, cheapest, spread_networks
@@ -94,9 +95,23 @@ class Profile:
         if self.out.exists():
             table = self._same(read_latency_table(self.out), table)
             self.say(f"going on with {self.out}")
+            table = self._without_changed(table)
         else:
             write_json(self.out, table.to_json())  # tells at once whether it can be written
+        sources = {kind: sha for kind, sha in self._sources().items() if sha}
+        table = replace(table, sources={**table.sources, **sources})
         return table, reference_watch(table)[0]
+
+    def _sources(self) -> dict[str, str | None]:
+        return {spec.kind: KINDS[spec.kind].source_sha256 for spec in map(OpSpec.parse, self.names)}
+
+    def _without_changed(self, table: LatencyTable) -> LatencyTable:
+        """A user's operation that has another source now is measured anew."""
+        changed = {kind for kind, sha in self._sources().items() if sha != table.sources.get(kind)}
+        kept = table.without(changed)
+        if kept is not table:
+            self.say(f"measured anew, since --ops has changed: {', '.join(sorted(changed))}")
+        return kept
 
     def _same(self, old: LatencyTable, new: LatencyTable) -> LatencyTable:
         changed = [

@@ -10,15 +10,18 @@ import torch
 from evospace.cli import main
 from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable, Setting, shapes_of
-from evospace.errors import UsageError
+from evospace.errors import DataError, UsageError
 from evospace.ops.build import build_op
+from evospace.ops.kinds import KINDS
 from evospace.ops.modern.reparam import RepConv
 from evospace.ops.spec import BlockShape, OpSpec
+from evospace.ops.user import load_ops_file
 from evospace.profiling import profile as profile_module
 from evospace.profiling import timing
 from evospace.profiling.profile import FITTED, Profile, alone_at
 from evospace.profiling.runtimes import differences, machine, prepare, require_runtime
 from evospace.profiling.verify import verify
+from evospace.space.search_space import SearchSpace
 from evospace.supernet.network import make_stem
 from tests.profiling.tables import OPS, TINY
 
@@ -72,6 +75,47 @@ def test_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.Mo
     assert whole.fixed == half.fixed
     assert heard[0] == f"going on with {out}"
     assert sum("operations" in line for line in heard) == len(shapes_of(TINY)) - 1
+
+
+SOURCE = """
+import evospace
+from torch import nn
+
+@evospace.operation(kernel=(3,))
+def profiled_later(spec, shape):
+    return nn.Conv2d(shape.in_channels, shape.out_channels, 3, stride=shape.stride, padding=1, groups={groups})
+"""
+
+
+def test_an_operation_whose_source_has_changed_is_measured_anew(tmp_path: Path) -> None:
+    out, ops = tmp_path / "t.json", tmp_path / "ops.py"
+    names = (*OPS[:2], "profiled_later_k3")
+    space = SearchSpace.over(TINY.blocks(), names)
+    tables, heard = list[LatencyTable](), list[str]()
+    for groups in (1, 1, 2):
+        ops.write_text(SOURCE.format(groups=groups), encoding="utf-8")
+        try:
+            (kind,) = load_ops_file(ops)
+            if groups == 2:
+                with pytest.raises(DataError, match=r"profiled_later.* is not the one stored .*same --out"):
+                    read_latency_table(out).cost_table(space)
+            tables.append(profile(out, names, say=heard.append).run())
+            read_latency_table(out).cost_table(space)
+        finally:
+            KINDS.remove("profiled_later")
+    first, second, third = tables
+    assert second == first
+    assert [line for line in heard if "anew" in line] == [f"measured anew, since --ops has changed: {kind}"]
+    for shape in shapes_of(TINY):
+        assert 2 * (third.blocks[shape].params[names[2]] - shape.out_channels) == (
+            first.blocks[shape].params[names[2]] - shape.out_channels
+        )
+        assert third.blocks[shape].operations[OPS[0]] == first.blocks[shape].operations[OPS[0]]
+    assert third.networks != first.networks  # some held the operation
+    assert third.fit is not None
+    with pytest.raises(DataError, match="give its file with --ops"):
+        third.cost_table(space)
+    third.cost_table(SearchSpace.over(TINY.blocks(), OPS[:2]))
 
 
 def test_new_operations_join_a_finished_table_and_change_no_prediction(tmp_path: Path) -> None:
