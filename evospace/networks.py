@@ -36,7 +36,7 @@ class FoundNetwork:
     data_seed: int = 0
     """The seed that divided a folder without a test part."""
     origin: Origin = UNKNOWN
-    """The images that it was searched or trained on."""
+    """The images that it was trained on; those of a run's search: `origin_of`."""
     index: int = 0
     """Its place on the front."""
 
@@ -103,6 +103,12 @@ def run_of(name: str) -> RunDirectory | None:
     return find_run(str(path)) or find_run(str(path.parent if path.name == "front.json" else path))
 
 
+def origin_of(run: RunDirectory) -> Origin:
+    """The images that it searched on; raises `DataError` where its `environment.json` does not tell."""
+    data = str(read_config(run.path).get("data", ""))
+    return Origin(data=data, place=read_place(run.path), test=hash_of_test(read_contents(run.path)))
+
+
 def _member_of(name: str) -> tuple[str, str, str]:
     """Path, `#` and number of `path#number`; the whole where that is a path of its own, or has no `#`."""
     path = Path(name)
@@ -135,24 +141,16 @@ def _members(name: str, path: Path) -> list[FoundNetwork]:
         raise DataError(f"{path}: the front has no members")
     run, beside = find_run(name), run_of(name)
     last = beside.database.summaries()[-1]["round"] if beside else 0
-    origin = _origin_of(beside) if beside else Origin(data=front.data)
     return [
         FoundNetwork(
             described=_described(f"{name}#{i}", front, i),
             supernet_weights=beside.member(last, i) if beside else None,
             counted=(e.macs, e.params) if run else None,
             data_seed=front.seed,
-            origin=origin,
             index=i,
         )
         for i, e in enumerate(front.members)
     ]
-
-
-def _origin_of(run: RunDirectory) -> Origin:
-    """The images that it searched on."""
-    data = str(read_config(run.path).get("data", ""))
-    return Origin(data=data, place=read_place(run.path), test=hash_of_test(read_contents(run.path)))
 
 
 def _described(name: str, front: Front, index: int) -> DescribedNetwork:

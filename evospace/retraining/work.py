@@ -12,7 +12,7 @@ from evospace.data import ImageData, load_data
 from evospace.data.policy import Policy
 from evospace.devices import device_of
 from evospace.errors import DataError, UsageError
-from evospace.networks import FoundNetwork, find_network, find_networks, run_of
+from evospace.networks import FoundNetwork, find_network, find_networks, origin_of, run_of
 from evospace.ops.kinds import KINDS
 from evospace.ops.user import load_ops
 from evospace.retraining.config import RetrainConfig
@@ -73,7 +73,8 @@ def prepare(config: RetrainConfig) -> Retraining:
     )
     if len(data.train) < 2:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
-    for origin in (found[0].origin, *([start.origin] if start else [])):
+    run = run_of(config.network) if config.network else None
+    for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
         origin.require_test(config.data, data.name, data.contents)
     Policy(aa=config.aa, reprob=config.reprob)
     networks = {f.index: _for_images(f.described, config, data, name, start) for f in found}
