@@ -121,12 +121,11 @@ def write_study_report(path: Path) -> tuple[dict[str, Any], list[Table], list[st
     if of_size:
         titled["What the largest space does, beside the smallest"] = texts_of_effects(of_size)
     write_text(path / "table.md", "\n".join(markdown(*texts) for texts in titled.values()))
-    if ablation:
-        draw_ablation(picture, rows)
-    else:
-        draw_space_size(picture, summaries(of_whole_seeds(finished.values()), list(COMPARED)))
+    drawn = rows if ablation else summaries(of_whole_seeds(finished.values()), list(COMPARED))
+    if drawn:  # not where every job has failed
+        (draw_ablation if ablation else draw_space_size)(picture, drawn)
     failures = [f"failed: {text}" for row in rows for text in row.failures]
-    wrote = ", ".join(str(path / name) for name in ("results.json", "table.md", picture.name))
+    wrote = ", ".join(str(path / name) for name in ("results.json", "table.md", *([picture.name] if drawn else [])))
     legend = [LEGEND, *([LEGEND_OF_DIFFERENCES] if any(row.difference for row in rows) else [])]
     legend += [LEGEND_OF_EFFECTS] if of_size else []
     tables = [study_table(title, *texts) for title, texts in titled.items()]

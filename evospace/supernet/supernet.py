@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -107,5 +108,6 @@ class SuperNet(nn.Module):
         return network
 
 
-def _norms(*modules: nn.Module) -> list[nn.BatchNorm2d]:
-    return [m for module in modules for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+def _norms(*modules: nn.Module) -> list[_BatchNorm]:
+    """Those of any dimension: a user's operation may work on tokens."""
+    return [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]

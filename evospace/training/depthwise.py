@@ -49,7 +49,8 @@ class DepthwiseConv2d(nn.Conv2d):
             return _convolved(input, self.weight, stride, padding)
         reach = [d * (k - 1) for d, k in zip(dilation, self.kernel_size, strict=True)]
         beyond = any(r >= size for r, size in zip(reach, input.shape[2:], strict=True))
-        if (stride == (1, 1) and not beyond) or [2 * p for p in padding] != reach:
+        even = any(k % 2 == 0 for k in self.kernel_size)
+        if even or (stride == (1, 1) and not beyond) or [2 * p for p in padding] != reach:
             return super().forward(input)
         return _dilated(input, self.weight, dilation)[:, :, :: stride[0], :: stride[1]]
 

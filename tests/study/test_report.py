@@ -70,6 +70,19 @@ def test_all_that_is_finished_is_drawn_and_what_is_not_is_left_out(tmp_path: Pat
     assert np.asarray(Image.open(path).convert("L")).std() > 1
 
 
+def test_a_study_in_which_every_job_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = StudyDirectory(tmp_path / "study")
+    made = settings(strategies="nse", operations="5,27", seeds=1, out=str(study.path))
+    study.open(made)
+    study.database.add(plan_jobs(made)[0], failure="no network fits")
+    assert main(["study", "report", str(study.path)]) == 0
+    out = capsys.readouterr().out
+    assert "no network fits" in out
+    assert "table.md" in out
+    assert "space_size.png" not in out
+    assert not (study.path / "space_size.png").exists()
+
+
 def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = StudyDirectory(tmp_path / "study")
     assert main(["study", "report", str(study.path)]) == 2

@@ -1,4 +1,5 @@
 import torch
+from torch import nn
 
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -39,6 +40,30 @@ def test_calibration_is_the_mean_over_batches_and_forgets_what_came_before() -> 
     conv, norm = supernet.stem[0], supernet.stem[1]
     means = torch.stack([conv(b).mean(dim=(0, 2, 3)) for b in batches])
     torch.testing.assert_close(norm.running_mean, means.mean(0))
+
+
+def test_calibration_forgets_the_statistics_of_tokens_too() -> None:
+    supernet, shape = make(), SKELETON.blocks()[0]
+    tokens = nn.Sequential(
+        nn.Conv2d(shape.in_channels, shape.out_channels, 1, shape.stride),
+        nn.Flatten(2),
+        nn.BatchNorm1d(shape.out_channels),
+        nn.Unflatten(2, (shape.out_resolution, shape.out_resolution)),
+    )
+    block = supernet.blocks[0]
+    assert isinstance(block, ChoiceBlock)
+    block.ops["conv_k3_e1"] = tokens
+    architecture = Architecture.of([["conv_k3_e1"]] * len(SKELETON.blocks()))
+    images = torch.randn(4, 1, 8, 8)
+    found = []
+    for before in (images, 5 + images):
+        supernet.calibrate(architecture, [before])
+        supernet.calibrate(architecture, [images])
+        norm = tokens[2]
+        assert isinstance(norm, nn.BatchNorm1d)
+        assert norm.running_mean is not None
+        found.append(norm.running_mean.clone())
+    assert torch.equal(*found)
 
 
 def test_only_active_operations_exist_and_dropping_removes_them() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,6 +34,16 @@ def test_the_gradient_is_autograds(case: tuple[nn.Conv2d, tuple[int, int, int, i
     pairs = [(int(p[0]), int(p[1])) for p in (conv.stride, conv.padding)]
     found = weight_gradient(images, gradient, conv.weight.shape[2:], *pairs)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("kernel", "padding", "stride"), [(2, 1, 2), (4, 3, 1), ((3, 4), (2, 3), 2)])
+def test_even_kernels_are_left_to_pytorch(kernel: Any, padding: Any, stride: int) -> None:
+    plain = nn.Conv2d(2, 2, kernel, stride, padding, dilation=2, groups=2, bias=False)
+    fast = nn.Sequential(nn.Conv2d(2, 2, kernel, stride, padding, dilation=2, groups=2, bias=False))
+    fast[0].load_state_dict(plain.state_dict())
+    fast_depthwise(fast)
+    images = torch.randn(3, 2, 4, 4)
+    torch.testing.assert_close(fast(images), plain(images))
 
 
 @settings(deadline=None, max_examples=100)
