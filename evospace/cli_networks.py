@@ -1,6 +1,7 @@
 """The commands from a front to a network that ships. Flags are parsed before torch is imported."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,10 @@ def evaluate_command(args: Sequence[str]) -> int:
     from evospace.report.progress import console
 
     found, table, lines = evaluate(parsed)
+    for line in lines:
+        if line.startswith("warning: "):
+            print(f"evospace: {printable(line)}", file=sys.stderr)
+    lines = [line for line in lines if not line.startswith("warning: ")]
     if parsed.json:
         print(json.dumps(found, allow_nan=False))
         return 0

@@ -1,4 +1,4 @@
-"""Text files that nothing is trusted in: bounded in size and depth, plain values only."""
+"""Paths and text files that nothing is trusted in: of any name; bounded in size and depth, plain values only."""
 
 import json
 import stat

@@ -187,10 +187,14 @@ def test_what_cannot_be_stored_is_told_all_the_same(
 
     monkeypatch.setattr("evospace.evaluation.command.write_json", full)
     assert main(["evaluate", str(retrained / "net-00/seed-0")]) == 0
-    out = capsys.readouterr().out
-    assert sum(" ema " in line or " last " in line for line in out.splitlines()) == 2
-    assert "warning: not stored: " in out
-    assert "wrote" not in out
+    seen = capsys.readouterr()
+    assert sum(" ema " in line or " last " in line for line in seen.out.splitlines()) == 2
+    assert seen.err.count("evospace: warning: not stored: ") == 2
+    assert "wrote" not in seen.out
+    assert main(["evaluate", str(retrained / "net-00/seed-0"), "--json"]) == 0
+    seen = capsys.readouterr()
+    assert len(json.loads(seen.out)["evaluations"]) == 2
+    assert seen.err.count("evospace: warning: not stored: ") == 2
 
 
 def test_a_batch_that_memory_does_not_hold_gets_one_line(
