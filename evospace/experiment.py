@@ -24,13 +24,14 @@ from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
-from evospace.problem import check_strategy, make_problem
+from evospace.problem import check_strategy, make_problem, require_possible
 from evospace.profiling.measure import doubts, measure
 from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport, forecast_lines, outcome_line, space_lines
 from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
 from evospace.result import SearchResult, members_of
+from evospace.runs.checkpoints import TrainingCheckpoints
 from evospace.runs.files import write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
@@ -38,7 +39,7 @@ from evospace.runs.signals import Signals
 from evospace.space.skeleton import Skeleton, make_skeleton
 from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
 from evospace.strategies.nse import first_state
-from evospace.strategies.queues import require_limit, require_reachable, shuffled
+from evospace.strategies.queues import shuffled
 from evospace.strategies.strategy import STRATEGIES, Strategy
 from evospace.workbench import Workbench
 
@@ -106,9 +107,7 @@ def prepare(config: SearchConfig) -> "Experiment":
     latency = read_latency_table(Path(config.latency_table)) if config.latency_table else None
     check_strategy(config)
     problem = make_problem(config, skeleton, kinds, len(data.classes), latency)
-    require_reachable(problem.full, problem.table, problem.budget)
-    for table, high in problem.upper:
-        require_limit(problem.full, table, high)
+    require_possible(problem)
     out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{time.strftime('%Y%m%d-%H%M%S')}")
     return Experiment(
         config=config,
@@ -220,8 +219,9 @@ class Experiment:
         return first_state(shuffled(full.candidates, self.config.seed), rounds)
 
     def _board(self, done: int) -> SummaryWriter:
-        """TensorBoard's writer; what an ended run had drawn beyond its last finished round is drawn again."""
-        return SummaryWriter(self.directory.path / "tensorboard", purge_step=done * self.config.epochs + 1)
+        """TensorBoard's writer; what an ended run had drawn beyond what is stored of it is drawn again."""
+        stored = TrainingCheckpoints(self.directory.path / "checkpoints", lambda _: None).epochs(done + 1)
+        return SummaryWriter(self.directory.path / "tensorboard", purge_step=done * self.config.epochs + stored + 1)
 
     def announcement(self) -> Iterator[str]:
         """What is searched and on what, the space beside the budget, and what is doubtful about the latency table."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from evospace.reading import read_yaml
 from evospace.runs.files import write_json, write_text
 from evospace.runs.network_file import load_network, planned
 from evospace.seeding import derive
-from evospace.supernet.network import Network, initialise
+from evospace.supernet.network import Network, drawn
 
 Write = Callable[[Path, Shipped, Tensor, Tensor], dict[str, Difference]]
 WRITERS: dict[str, Write] = {"torch": write_torch, "onnx": write_onnx, "timm": write_timm}
@@ -97,9 +98,8 @@ def _subject(settings: ExportSettings) -> Subject:
 def _fresh(found: FoundNetwork, settings: ExportSettings) -> Network:
     described = found.described
     planned(described)
-    network = Network(described.skeleton, described.architecture, described.classes)
-    initialise(network, torch.Generator().manual_seed(derive(settings.seed, "export-weights")))
-    return network.eval()
+    make = partial(Network, described.skeleton, described.architecture, described.classes)
+    return drawn(make, torch.Generator().manual_seed(derive(settings.seed, "export-weights"))).eval()
 
 
 def _search_of(name: str) -> dict[str, Any]:

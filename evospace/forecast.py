@@ -15,8 +15,9 @@ import torch
 from evospace.cost.budget import Budget
 from evospace.report.figures import draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport
-from evospace.sampling.budget import WindowSampler, keeps, log_count
+from evospace.sampling.budget import WindowSampler, log_count
 from evospace.sampling.gates import initial_probabilities
+from evospace.sampling.limits import keeps
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RuleName
@@ -56,10 +57,15 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
         low=low,
         median=costs[len(costs) // 2],
         high=high,
-        log10_inside=log_count(space, problem.table, problem.budget, bins=bins) / math.log(10),
-        log10_mass=sampler.log_mass / math.log(10),
+        log10_inside=_log10(log_count(space, problem.table, problem.budget, bins=bins)),
+        log10_mass=_log10(sampler.log_mass),
         accepted=kept / DRAWN,
     )
+
+
+def _log10(natural: float) -> float | None:
+    """`None` where the budget lies between two of the finest bins, which hold none of what is in it."""
+    return None if math.isinf(natural) else natural / math.log(10)
 
 
 def forecast(
@@ -135,7 +141,7 @@ def _active(bench: Workbench, size: int) -> SearchSpace:
     """The first `size` operations of every block's queue, made to reach the budget."""
     full = bench.problem.full
     queues = first_active(shuffled(full.candidates, bench.config.seed), size)
-    queues, _ = reach(queues, full, bench.problem.table, bench.problem.budget)
+    queues, _ = reach(queues, full, bench.problem.table, bench.problem.budget, bench.problem.upper)
     return full.with_candidates(queues.active())
 
 

@@ -7,6 +7,7 @@ import torch
 
 from evospace.config import SearchConfig
 from evospace.devices import rng_devices
+from evospace.errors import BudgetError, CollapseError
 from evospace.experiment import prepare
 from evospace.report.plan_lines import forecast_lines
 
@@ -22,7 +23,11 @@ def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
     if experiment.rule is None:
         return [*lines, f"time     not told: --strategy {config.strategy} trains no supernet"], told
     state = experiment.first_state()
+    experiment.strategy.check(experiment.problem, experiment.settings, state)
     rounds = min(config.max_rounds or state.rounds, state.rounds)
     with torch.random.fork_rng(devices=rng_devices(experiment.device)):
-        found = experiment.forecast(state, rounds)
+        try:
+            found = experiment.forecast(state, rounds)
+        except (BudgetError, CollapseError) as error:  # later rounds are guessed; the search goes on without
+            return [*lines, f"warning: no forecast: {error}"], told
     return [*lines, *forecast_lines(found)], told | found.to_json()

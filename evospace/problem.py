@@ -8,12 +8,12 @@ from evospace.cost.latency_table import LatencyTable
 from evospace.cost.network_cost import cost_tables
 from evospace.errors import UsageError
 from evospace.ops.pools import pool_names
-from evospace.sampling.reachable import is_reachable
+from evospace.sampling.limits import within_reach
 from evospace.settings_file import flag
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.space.skeleton import Skeleton
 from evospace.strategies.contract import Problem, SearchSettings
-from evospace.strategies.queues import first_active, reach, require_reachable, shuffled
+from evospace.strategies.queues import first_active, reach, require_limit, require_reachable, shuffled
 from evospace.strategies.strategy import STRATEGIES
 
 
@@ -66,8 +66,20 @@ def check_strategy(config: SearchConfig) -> None:
         default.gates_window,
     ):
         raise UsageError("--train-gates and --gates-window have no effect where no supernet is trained; leave them out")
+    rule = strategy.rule(SearchSettings.of(config))
+    window_read = config.train_gates == "in-budget" or (rule == "nse" and config.fitness_pairs == "in-budget")
+    if config.gates_window != default.gates_window and not window_read:
+        other = " and --fitness-pairs unconditional" if rule == "nse" else ""
+        raise UsageError(f"--gates-window has no effect with --train-gates {config.train_gates}{other}; leave it out")
     if config.train_gates == "fitness" and strategy.rule(SearchSettings.of(config)) == "uniform":
         raise UsageError(f"--train-gates fitness: --strategy {strategy.name} learns none; give in-budget or uniform")
+
+
+def require_possible(problem: Problem) -> None:
+    """Raise `BudgetError` where no architecture of the full space is in the budget, or none there keeps a limit."""
+    require_reachable(problem.full, problem.table, problem.budget)
+    for other, high in problem.upper:
+        require_limit(problem.full, problem.table, problem.budget, other, high)
 
 
 def part_of(problem: Problem, config: SearchConfig) -> SearchSpace:
@@ -80,11 +92,11 @@ def part_of(problem: Problem, config: SearchConfig) -> SearchSpace:
         raise UsageError(
             f"--operations {count}: the pool has {len(full.candidates[0])}; give at most that, or 0 for all"
         )
-    require_reachable(full, problem.table, problem.budget)
+    require_possible(problem)
     order = shuffled(full.candidates, config.seed)
     single = replace(full, branches="single")
-    reached = single if is_reachable(single, problem.table, problem.budget) else full
-    queues, _ = reach(first_active(order, count), reached, problem.table, problem.budget)
+    reached = single if within_reach(single, problem.table, problem.budget, problem.upper) else full
+    queues, _ = reach(first_active(order, count), reached, problem.table, problem.budget, problem.upper)
     chosen = map(set[str], queues.active())
     return full.with_candidates(
         [n for n in names if n in kept] for names, kept in zip(full.candidates, chosen, strict=True)

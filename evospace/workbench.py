@@ -75,6 +75,7 @@ class Workbench:
             return NseRule(
                 table=table,
                 budget=budget,
+                limits=self.problem.upper,
                 weak=PruneRule(threshold=config.prune_threshold, locked=locked),
                 train_gates=config.train_gates,
                 gates_window=parse_window(config.gates_window),
@@ -87,7 +88,7 @@ class Workbench:
         if name == "path-dropout":
             return PathDropoutRule(steps=config.epochs * (len(self.splits.train) // self.batch_size))
         window = budget.around(*parse_window(config.gates_window))
-        return UniformRule(near=InBudgetGates(table, window) if config.train_gates == "in-budget" else None)
+        return UniformRule(near=None if config.train_gates == "uniform" else InBudgetGates(table, window))
 
     def trainer(
         self,

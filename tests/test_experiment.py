@@ -79,3 +79,5 @@ def test_the_rivals_train_near_the_budget_as_nse_does(strategy: str) -> None:
     assert gates is not None
     assert (gates.window.low, gates.window.high) == (0.5 * target, 1.5 * target)
     assert near(train_gates="uniform") is None
+    if strategy == "shrinking":  # the last stage learns no fitness that could be drawn from
+        assert near(train_gates="fitness", shrink_by="fitness") == gates

@@ -13,7 +13,7 @@ from evospace.errors import BudgetError, UsageError
 from evospace.experiment import prepare
 from evospace.forecast import forecast, report_space
 from evospace.lab import SupernetLab
-from evospace.report.plan_lines import duration, outcome_line
+from evospace.report.plan_lines import duration, outcome_line, space_lines
 from evospace.runs.run_directory import RunDirectory
 from evospace.strategies.contract import SearchSettings, SearchState
 from evospace.strategies.nse import INHERITED, active_sizes
@@ -47,10 +47,12 @@ def test_a_space_beside_its_budget() -> None:
     assert (report.low, report.high) == (low, high)
     assert low < report.median < high
     assert report.log10_size == pytest.approx(56.9, abs=0.1)
+    assert report.log10_inside is not None
+    assert report.log10_mass is not None
     assert 0 < report.log10_inside < report.log10_size
     assert -60 < report.log10_mass < -10
     assert 0 < report.accepted < 1
-    with pytest.raises(BudgetError, match=r"params <= 5000 cannot be kept: the space begins at \d+"):
+    with pytest.raises(BudgetError, match=r"params <= 5000 cannot be kept: with macs=270000..300000 the space"):
         prepare(SearchConfig(data="digits", budget="macs=0.3M,params=5K"))
 
 
@@ -149,13 +151,35 @@ def test_the_outcome_by_hand() -> None:
 
 def test_a_window_between_two_bins_is_still_counted() -> None:
     report = report_space(prepare(SearchConfig(data="digits", budget="params=1M..1000010")).problem, 0)
+    assert report.log10_inside is not None
+    assert report.log10_mass is not None
     assert 0 < report.log10_inside < report.log10_size
     assert -60 < report.log10_mass < 0
 
 
 def test_limits_that_no_draw_keeps_are_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", *QUICK, "--budget", "macs=20M,params=20K"]) == 0
+    assert main(["plan", *QUICK, "--budget", "macs=20M,params=390K"]) == 0
     assert "warning: no draw keeps the limits" in capsys.readouterr().out
+    assert main(["plan", *QUICK, "--budget", "macs=20M,params=20K"]) == 3
+    assert "with macs=18000000..20000000 the space begins at 387234" in capsys.readouterr().err
+
+
+def test_a_window_too_narrow_for_its_bins_is_told_without_numbers() -> None:
+    config = SearchConfig(data="digits", image_size=64, skeleton="mobile", budget="params=3600002..3600002")
+    problem = prepare(config).problem
+    report = report_space(problem, 0)
+    assert (report.log10_inside, report.log10_mass) == (None, None)
+    assert "budget   params=3600002..3600002: too narrow to count its architectures" in list(
+        space_lines(problem, report)
+    )
+
+
+def test_a_plan_without_a_forecast_is_a_plan_still(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["plan", *QUICK, "--pool", "mobile27:kernel>=9", "--budget", "macs=5489694"]
+    assert main(flags) == 0
+    assert "warning: no forecast: budget" in capsys.readouterr().out
+    assert main([*flags, "--json"]) == 0
+    assert "total_seconds" not in json.loads(capsys.readouterr().out)
 
 
 def test_a_damaged_plan_is_no_plan(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 import evospace.data.folders
 import evospace.lab
 from evospace.cli import main
+from evospace.report.page.traces import read_curves
 from evospace.runs.checkpoints import TrainingCheckpoints
 from evospace.supernet.supernet import SuperNet
 from tests.interruptions import FORECAST, SEARCH, Moments, content
@@ -86,6 +87,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     assert signal.getsignal(signal.SIGINT) is before
     assert main(["search", "--out", str(out), "--resume"]) == 0
     assert content(out) == undisturbed[0]
+    assert [epoch for epoch, _ in read_curves(out / "tensorboard", [])["loss"]] == [1, 2, 3, 4]
 
 
 def test_a_second_ctrl_c_ends_at_once(undisturbed: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

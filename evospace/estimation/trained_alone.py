@@ -14,7 +14,7 @@ from evospace.errors import CollapseError
 from evospace.seeding import derive
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import Skeleton
-from evospace.supernet.network import Network, initialise
+from evospace.supernet.network import Network, drawn
 from evospace.training.network_trainer import NetworkState, NetworkTrainer
 from evospace.training.recipe import Recipe
 from evospace.training.standalone import accuracy_of
@@ -73,9 +73,8 @@ class TrainedAlone:
         seed = derive(self.seed, f"alone {architecture}")
 
         def make() -> Network:
-            network = Network(self.skeleton, architecture, self.classes)
-            initialise(network, torch.Generator().manual_seed(derive(seed, "weights")))
-            return network.to(self.device)
+            generator = torch.Generator().manual_seed(derive(seed, "weights"))
+            return drawn(partial(Network, self.skeleton, architecture, self.classes), generator).to(self.device)
 
         trainer = NetworkTrainer(
             recipe=self.recipe,

@@ -1,5 +1,6 @@
 """Tests the networks that `evospace retrain` wrote on test images; nothing else does (`study` calls it)."""
 
+import re
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -22,7 +23,7 @@ from evospace.ops.user import load_ops
 from evospace.reading import is_folder
 from evospace.report.confusion import draw_confusion
 from evospace.report.tables import short
-from evospace.runs.contents import Origin, read_place
+from evospace.runs.contents import Origin, hash_of_test, read_place
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
@@ -43,6 +44,7 @@ COLUMNS = (
 def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[str]]:
     """Test every checkpoint; write `<weights>-evaluation.json` and `<weights>-confusion.png` beside each, if possible.
 
+    Tested on other data than the network's own, they are `<weights>-evaluation-<data>.json` and so on.
     Returns an object for a program, a table and lines for a person. Raises `EvospaceError` subclasses for everything
     a user can mend.
     """
@@ -57,7 +59,8 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
         _require_same_classes(path, stored.described, data)
         entry, confusion = _one(path, stored, network.to(device), data, settings)
         found.append(entry)
-        lines.append(_stored(path, entry, confusion, stored.described))
+        other = "" if _own(stored.origin, settings.data, data) else f"-{_file_name(data.name)}"
+        lines.append(_stored(path, other, entry, confusion, stored.described))
     if len(lines) > 1 and all(line.startswith("wrote ") for line in lines):
         lines = [f"{lines[0]} and {len(lines) - 1} more"]
     return {"evaluations": found}, evaluation_table(found), [*spread_lines(found), *lines]
@@ -171,12 +174,22 @@ def _one(
     return entry, result.confusion
 
 
-def _stored(path: Path, entry: dict[str, Any], confusion: Tensor, described: DescribedNetwork) -> str:
+def _own(origin: Origin, given: str, data: ImageData) -> bool:
+    """Whether it is tested on the data set it was trained on, which may lie elsewhere by now."""
+    return origin.is_of(given) or (origin.test != "" and origin.test == hash_of_test(data.contents))
+
+
+def _file_name(name: str) -> str:
+    """The end of a data set's name, with what any file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).name)[-60:]
+
+
+def _stored(path: Path, other: str, entry: dict[str, Any], confusion: Tensor, described: DescribedNetwork) -> str:
     """A line that says what was written; what was tested is told, too, where nothing can be (a read-only folder)."""
-    written = path.with_name(f"{path.stem}-evaluation.json")
+    written = path.with_name(f"{path.stem}-evaluation{other}.json")
     try:
         write_json(written, entry)
-        draw_confusion(path.with_name(f"{path.stem}-confusion.png"), confusion, described.class_names)
+        draw_confusion(path.with_name(f"{path.stem}-confusion{other}.png"), confusion, described.class_names)
     except DiskError as error:
         return f"warning: not stored: {error}"
     return f"wrote {written}"

@@ -19,10 +19,10 @@ class SpaceReport:
     low: int
     median: int
     high: int
-    log10_inside: float
-    """Of the number of architectures in the budget."""
-    log10_mass: float
-    """Of the probability that uniform gates draw one of them."""
+    log10_inside: float | None
+    """Of the number of architectures in the budget; `None` where that is too narrow to count them."""
+    log10_mass: float | None
+    """Of the probability that uniform gates draw one of them; `None` likewise."""
     accepted: float
     """Fraction of draws inside the budget that keep the further upper limits."""
 
@@ -69,14 +69,20 @@ def space_lines(problem: Problem, report: SpaceReport) -> Iterator[str]:
         f" {len(problem.full.candidates[0])}"
     )
     yield f"cost     {metric} {say(report.low)} / {say(report.median)} / {say(report.high)} (min / median / max)"
-    yield (
-        f"budget   {problem.budget}: about 10^{report.log10_inside:.0f} architectures; uniform gates draw one in"
-        f" 10^{-report.log10_mass:.1f}"
-    )
+    yield f"budget   {problem.budget}: {_inside(report)}"
     if problem.limits:
         yield f"limits   {limits_text(problem.limits)}: kept by {100 * report.accepted:.1f} % of draws in the budget"
         if not report.accepted:
-            yield "warning: no draw keeps the limits beside the budget; a search may find nothing: raise a limit"
+            yield (
+                "warning: no draw keeps the limits beside the budget; a search trains on others, and looks for those"
+                " that do one by one: raise a limit"
+            )
+
+
+def _inside(report: SpaceReport) -> str:
+    if report.log10_inside is None or report.log10_mass is None:
+        return "too narrow to count its architectures"
+    return f"about 10^{report.log10_inside:.0f} architectures; uniform gates draw one in 10^{-report.log10_mass:.1f}"
 
 
 def forecast_lines(found: Forecast) -> Iterator[str]:

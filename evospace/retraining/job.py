@@ -23,7 +23,7 @@ from evospace.runs.retrain_directory import Job
 from evospace.runs.signals import Signals
 from evospace.seeding import derive
 from evospace.space.described import DescribedNetwork
-from evospace.supernet.network import Network, initialise
+from evospace.supernet.network import Network, drawn
 from evospace.training.network_trainer import NetworkState, NetworkTrainer
 
 SAVE_SECONDS = 60.0
@@ -37,8 +37,8 @@ def first_weights(work: Retraining, job: Job) -> Network:
     """The network before its first step: drawn from the seed, then what it begins with, but for another head."""
     described, start = work.networks[job.index], work.starts[job.index]
     planned(described)
-    network = Network(described.skeleton, described.architecture, described.classes)
-    initialise(network, torch.Generator().manual_seed(derive(job.seed, "retrain-weights")))
+    make = partial(Network, described.skeleton, described.architecture, described.classes)
+    network = drawn(make, torch.Generator().manual_seed(derive(job.seed, "retrain-weights")))
     if start is None:
         return network
     weights = _begun(start, described, network)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,16 @@ class TrainingCheckpoints:
             if meta["round"] == round:
                 return tensors, meta
         return None
+
+    def epochs(self, round: int) -> int:
+        """Epochs of `round` that its newest readable checkpoint has behind it, by its header alone; 0 for none."""
+        for _, path in self._files():
+            with suppress(OSError, ValueError, TypeError, KeyError, RecursionError, safetensors.SafetensorError):
+                with safetensors.safe_open(path, framework="pt") as file:
+                    meta = json.loads((file.metadata() or {})[_KEY])["meta"]
+                if meta["round"] == round:
+                    return int(meta["now"]["position"]["epoch"])
+        return 0
 
     def clear(self) -> None:
         """The round is finished and stored elsewhere."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from evospace.cost.budget import Budget, amount, limits_text
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
-from evospace.sampling.gates import Bools, to_architectures
+from evospace.sampling.gates import Bools, Floats, to_architectures
+from evospace.sampling.limits import Limits, costs_of, keeps, least_to_go, least_values
 from evospace.sampling.reachable import is_reachable, neighbours
 from evospace.sampling.values import Decisions, Grid, boundary_values, counting, gated, item_values
 from evospace.space.architecture import Architecture
@@ -21,9 +23,9 @@ _BATCHES = 100
 of what a search asked for was not found in windows that held hundreds of times as much."""
 _FILTERED = 1000
 """Batches in a row that a binned window may filter out whole before it counts as impossible."""
+_GUIDED = 10
+"""So many times n draws after those are held to the limits from their first decision on."""
 _Ints = npt.NDArray[np.int64]
-Limits = Sequence[tuple[CostTable, int]]
-"""Upper limits on further costs."""
 
 
 class WindowSampler:
@@ -96,23 +98,38 @@ class WindowSampler:
         """
         return self.draw_within(n, rng, ())[0]
 
-    def _batch(self, n: int, rng: np.random.Generator) -> list[Architecture]:
-        """`n` draws from the binned window, less those outside the given one."""
+    def _batch(self, n: int, rng: np.random.Generator, limits: Limits = ()) -> list[Architecture]:
+        """`n` draws from the binned window, less those outside the given one.
+
+        Held to `limits`, no decision is drawn after which one of them cannot be kept any more: what keeps them is
+        drawn by the gates, but no longer in proportion to its probability.
+        """
         at = np.zeros(n, dtype=np.int64)
         total = np.full(n, self.table.fixed, dtype=np.int64)
+        to_go = [least_to_go(self.space, self._grid, table) for table, _ in limits]
+        costs = [costs_of(self.space, table) for table, _ in limits]
+        rooms = [np.full(n, high - table.fixed, dtype=np.int64) for table, high in limits]
         masks = []
         for b, block in enumerate(self._blocks):
-            mask, at = _draw_block(block, self._grid.bins[b], self._values[b + 1], at, rng)
+            bins = self._grid.bins[b]
+            held = [
+                _Held(list(least_values(block.required, self.space.branches, bins, cost[b], end[b + 1]))[::-1], cost[b])
+                for cost, end in zip(costs, to_go, strict=True)
+            ]
+            mask, at = _draw_block(block, bins, self._values[b + 1], at, rng, held, rooms)
             masks.append(mask)
             total += mask @ self._costs[b]
         inside = (total >= self.window.low) & (total <= self.window.high)
+        for b, (mask, needed) in enumerate(zip(masks, self.space.required, strict=True)):
+            inside &= mask.any(axis=1) if needed and len(self.space.candidates[b]) else True
         return to_architectures(self.space, [mask[inside] for mask in masks])
 
     def draw_within(self, n: int, rng: np.random.Generator, limits: Limits) -> tuple[list[Architecture], int]:
         """Up to `n` distinct architectures that keep upper limits on further costs too, and the draws rejected.
 
-        Rejection on top of the exact draws: it ends after `_BATCHES` n draws, and raises `BudgetError` where none of
-        them was accepted, or for an impossible window.
+        Rejection on top of the exact draws, which ends after `_BATCHES` n of them; what is lacking then is drawn with
+        every decision held to the limits. Raises `BudgetError` where that finds none either, or for an impossible
+        window.
         """
         found: dict[Architecture, None] = {}
         tried = accepted = 0
@@ -121,6 +138,8 @@ class WindowSampler:
             kept = [a for a in batch if keeps(a, limits)]
             found |= dict.fromkeys(kept)
             tried, accepted = tried + n, accepted + len(kept)
+        if limits and len(found) < n:
+            found |= dict.fromkeys(a for a in self._batch(_GUIDED * n, rng, limits) if keeps(a, limits))
         if not found and n:
             ceilings = limits_text({table.metric: high for table, high in limits})
             raise BudgetError(
@@ -142,26 +161,47 @@ class WindowSampler:
         return BudgetError(f"{why}; the space reaches from {low} to {high}, so move or widen the window")
 
 
-def keeps(architecture: Architecture, limits: Limits) -> bool:
-    """Whether an architecture keeps all upper limits."""
-    return all(table.cost(architecture) <= high for table, high in limits)
+@dataclass(frozen=True)
+class _Held:
+    """A limit within one block."""
+
+    stages: list[tuple[Floats, Floats]]
+    """The least to go before each of its decisions and after the last: `limits.least_values`."""
+    costs: list[int]
+    """``[K]``."""
 
 
 def _draw_block(
-    block: Decisions, bins: Sequence[int], end: np.ndarray, at: _Ints, rng: np.random.Generator
+    block: Decisions,
+    bins: Sequence[int],
+    end: np.ndarray,
+    at: _Ints,
+    rng: np.random.Generator,
+    held: Sequence[_Held],
+    rooms: Sequence[_Ints],
 ) -> tuple[Bools, _Ints]:
-    """Masks ``[n, K]`` of one block for `n` draws at binned costs `at` ``[n]``, and the costs after it."""
+    """Masks ``[n, K]`` of one block for `n` draws at binned costs `at` ``[n]``, and the costs after it.
+
+    `rooms`: ``[n]`` for each limit, what it leaves; less what is chosen, in place.
+    """
     beyond = len(end) - 1
     stages = list(item_values(block, bins, end))[::-1]
     chosen = np.zeros((len(at), len(bins)), dtype=bool)
     started = np.zeros(len(at), dtype=np.int64)
     for i, (none, some) in enumerate(stages[1:]):
-        take = block.take[started, i] * some[np.minimum(at + bins[i], beyond)]
+        then = np.minimum(at + bins[i], beyond)
+        take = block.take[started, i] * some[then]
         leave = block.leave[started, i] * np.where(started == 1, some[at], none[at])
+        for limit, room in zip(held, rooms, strict=True):
+            least_none, least_some = limit.stages[i + 1]
+            take = take * (limit.costs[i] + least_some[then] <= room)
+            leave = leave * (np.where(started == 1, least_some[at], least_none[at]) <= room)
         picked = rng.random(len(at)) * (take + leave) < take
         chosen[:, i] = picked
         started |= picked
         at = at + bins[i] * picked
+        for limit, room in zip(held, rooms, strict=True):
+            room -= limit.costs[i] * picked
     return chosen, at
 
 

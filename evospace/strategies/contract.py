@@ -10,7 +10,7 @@ from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.estimation.evaluation import Evaluation
-from evospace.sampling.budget import Limits
+from evospace.sampling.limits import Limits
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.ledger import LedgerRow

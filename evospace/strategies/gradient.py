@@ -12,7 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from evospace.sampling.budget import WindowSampler, keeps
+from evospace.sampling.budget import WindowSampler
+from evospace.sampling.limits import keeps
 from evospace.sampling.most_probable import most_probable
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture

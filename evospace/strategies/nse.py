@@ -56,10 +56,10 @@ def evolve(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchSt
 
 
 def refilled(problem: Problem, settings: SearchSettings, state: SearchState) -> tuple[Queues, list[Swap]]:
-    """What the round after `state` searches; raises `BudgetError` where that cannot reach the budget."""
+    """What the round after `state` searches; raises `BudgetError` where that can keep neither budget nor limits."""
     left = state.rounds - state.round
     queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=left, how=settings.refill)
-    return reach(queues, problem.full, problem.table, problem.budget)
+    return reach(queues, problem.full, problem.table, problem.budget, problem.upper)
 
 
 def run_round(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState, round: int) -> RoundResult:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evospace.cost.budget import Budget, amount
+from evospace.cost.budget import Budget, amount, limits_text
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.estimation.evaluation import Evaluation
+from evospace.sampling.limits import Limits, least_cost
 from evospace.sampling.reachable import nearest_reachable
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
@@ -95,40 +96,60 @@ def require_reachable(space: SearchSpace, table: CostTable, budget: Budget) -> N
         )
 
 
-def require_limit(space: SearchSpace, table: CostTable, high: int) -> None:
-    """Raise `BudgetError` where every architecture of `space` is above an upper limit."""
-    low = table.bounds(space)[0]
+def require_limit(space: SearchSpace, table: CostTable, budget: Budget, other: CostTable, high: int) -> None:
+    """Raise `BudgetError` where every architecture of `space` in the budget is above an upper limit."""
+    low = least_cost(space, table, budget, other)
     if low > high:
-        least, most = amount(table.metric, low), amount(table.metric, high)
+        least, most = amount(other.metric, round(low)), amount(other.metric, high)
         raise BudgetError(
-            f"limit {table.metric} <= {most} cannot be kept: the space begins at {least}; raise the limit, or take"
-            " another skeleton, pool or image size"
+            f"limit {other.metric} <= {most} cannot be kept: with {budget} the space begins at {least}; raise the"
+            " limit, or take another budget, skeleton, pool or image size"
         )
 
 
-def reach(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -> tuple[Queues, list[Swap]]:
-    """Swap waiting operations in, nearest first, until the active space reaches the budget window.
+def reach(
+    queues: Queues, full: SearchSpace, table: CostTable, budget: Budget, limits: Limits = ()
+) -> tuple[Queues, list[Swap]]:
+    """Swap waiting operations in, nearest first, until the active space reaches the budget window, and its limits.
 
     The operation that leaves goes to the front of its queue. Raises `BudgetError` where no swap comes nearer.
     """
     swaps: list[Swap] = []
-    gap = _gap(queues, full, table, budget)
-    while gap > 0:
-        options = [(_gap(q, full, table, budget), s, q) for s, q in _exchanges(queues)]
+    gap = _gap(queues, full, table, budget, limits)
+    while gap > REACHED:
+        options = [(_gap(q, full, table, budget, limits), s, q) for s, q in _exchanges(queues)]
         best = min(options, key=lambda option: option[0], default=None)
         if best is None or best[0] >= gap:
             raise BudgetError(
-                f"budget {budget}: no single exchange of an active for a waiting operation brings the active space"
-                f" nearer than {amount(table.metric, gap)} {table.metric} to it; widen the window or raise --candidates"
+                f"{_aim(budget, limits)}: no single exchange of an active for a waiting operation brings the active"
+                f" space nearer than {_lack(gap, table.metric)} to it; widen the window or raise --candidates"
             )
         gap, swap, queues = best
         swaps.append(swap)
     return queues, swaps
 
 
-def _gap(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -> int:
-    nearest = nearest_reachable(full.with_candidates(queues.active()), table, budget)
-    return max(budget.low - nearest, nearest - budget.high, 0)
+REACHED = (0, 0.0)
+"""The gap of a space that reaches its budget and keeps its limits."""
+
+
+def _gap(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget, limits: Limits) -> tuple[int, float]:
+    """Cost from the nearest reachable one to the window, and from inside it the parts by which limits are exceeded."""
+    space = full.with_candidates(queues.active())
+    nearest = nearest_reachable(space, table, budget)
+    gap = max(budget.low - nearest, nearest - budget.high, 0)
+    if gap:
+        return gap, 0.0
+    return 0, sum(max(least_cost(space, table, budget, other) / high - 1.0, 0.0) for other, high in limits)
+
+
+def _aim(budget: Budget, limits: Limits) -> str:
+    beside = limits_text({table.metric: high for table, high in limits})
+    return f"budget {budget}" + (f", {beside}" if beside else "")
+
+
+def _lack(gap: tuple[int, float], metric: str) -> str:
+    return f"{amount(metric, gap[0])} {metric}" if gap[0] else f"{100 * gap[1]:.2f} % above its limits"
 
 
 def _exchanges(queues: Queues) -> list[tuple[Swap, Queues]]:

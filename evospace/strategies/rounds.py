@@ -8,7 +8,8 @@ import numpy as np
 
 from evospace.errors import CollapseError
 from evospace.estimation.evaluation import Evaluation
-from evospace.sampling.budget import WindowSampler, keeps
+from evospace.sampling.budget import WindowSampler
+from evospace.sampling.limits import keeps
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RoundResult, SearchState, TrainedRound

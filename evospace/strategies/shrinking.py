@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from evospace.sampling.gates import draw, initial_probabilities
-from evospace.sampling.reachable import is_reachable
+from evospace.sampling.limits import within_reach
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import (
@@ -93,16 +93,11 @@ def _dropped(
     space, dropped = trained.space, dict[Pair, str]()
     for b, name in sorted(worth, key=lambda pair: (worth[pair], pair)):
         smaller = space.without([(b, name)])
-        if len(space.candidates[b]) > size and _allowed(smaller, problem):
+        possible = len(space.candidates[b]) > size
+        if possible and within_reach(smaller, problem.table, problem.budget, problem.upper):
             space = smaller
             dropped[b, name] = f"its {what} {worth[b, name]:.3f} is among the smallest"
     return dropped
-
-
-def _allowed(space: SearchSpace, problem: Problem) -> bool:
-    """Whether the budget is in reach, and no further limit is below all of the space."""
-    within = all(table.bounds(space)[0] <= high for table, high in problem.upper)
-    return within and is_reachable(space, problem.table, problem.budget)
 
 
 def operation_angles(trained: TrainedRound, rng: np.random.Generator) -> dict[Pair, float]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evospace.sampling.budget import keeps
+from evospace.sampling.limits import keeps
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem

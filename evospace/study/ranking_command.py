@@ -41,6 +41,10 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     say = say or (lambda text: None if settings.json else print(text, flush=True))
     run = RunDirectory(Path(settings.run))
     stored = _searched_with(run)
+    if stored.ops and not settings.ops:
+        raise UsageError(
+            f"{run.path}: searched with operations of your own ({stored.ops}); give their files with --ops"
+        )
     load_ops(settings.ops)
     load_recipe(settings.recipe)
     front, round, scored = _last_round(run, stored.max_rounds)

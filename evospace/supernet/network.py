@@ -1,6 +1,7 @@
 """A plain network: stem, blocks, head. What a search returns and what is retrained and exported."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,21 @@ def pyramid_levels(skeleton: Skeleton) -> list[dict[str, str | int]]:
         reduction *= shape.stride
         level = {"module": f"blocks.{i}", "channels": shape.out_channels, "reduction": reduction}
     return [*levels, level]
+
+
+Made = TypeVar("Made", bound=nn.Module)
+
+
+def drawn(make: Callable[[], Made], generator: torch.Generator) -> Made:
+    """What `make` makes with all its weights drawn by `initialise`.
+
+    What a user's operation draws in its constructor, a buffer for one, is fixed by the generator's seed too.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator.initial_seed())
+        network = make()
+    initialise(network, generator)
+    return network
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

@@ -16,7 +16,7 @@ from evospace.ops.layers import Concat, Split
 from evospace.ops.modern.reparam import RepConv
 from evospace.ops.spec import OpSpec
 from evospace.seeding import derive
-from evospace.supernet.network import deviation, initialise
+from evospace.supernet.network import deviation, drawn
 from evospace.supernet.supernet import SuperNet
 from evospace.training.depthwise import fast_depthwise
 
@@ -34,9 +34,8 @@ def initialised_supernet(
     `aligned`: operations of one kind begin alike, and blocks that keep shape close to the identity; else every weight
     is drawn by itself, as in the paper.
     """
-    supernet = make()
     generator = torch.Generator().manual_seed(derive(seed, "weights", round))
-    initialise(supernet, generator)
+    supernet = drawn(make, generator)
     if aligned:
         align(supernet, generator)
         soften(supernet)

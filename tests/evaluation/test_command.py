@@ -218,6 +218,28 @@ def test_the_folder_of_named_images_is_known_from_inside_the_retraining(
     assert main(["evaluate", "last.safetensors"]) == 2
 
 
+def test_what_is_tested_on_other_images_is_stored_beside_what_was_on_its_own(tmp_path: Path) -> None:
+    for place, size in (("images", 8), ("others and more", 9)):
+        for label, name in enumerate(("cat", "dog")):
+            (tmp_path / place / name).mkdir(parents=True)
+            for i in range(10):
+                picture(100 * label + i, (size, size), "L").save(tmp_path / place / name / f"{i}.png")
+    images, out = tmp_path / "images", tmp_path / "out"
+    path = front(tmp_path / "front.json", members=1, data=str(images))
+    assert main(["retrain", str(path), "--epochs", "1", "--batch-size", "4", "--out", str(out)]) == 0
+    seed = out / "net-00/seed-0"
+    assert main(["evaluate", str(out)]) == 0
+    own = {p.name: p.read_bytes() for p in seed.iterdir() if p.is_file()}
+    assert main(["evaluate", str(out), "--data", str(tmp_path / "others and more")]) == 0
+    assert {name: (seed / name).read_bytes() for name in own} == own
+    assert json.loads((seed / "ema-evaluation-others-and-more.json").read_text())["images"] == 4
+    assert (seed / "ema-confusion-others-and-more.png").is_file()
+    images.rename(tmp_path / "moved")
+    assert main(["evaluate", str(out), "--data", str(tmp_path / "moved")]) == 0
+    assert not (seed / "ema-evaluation-moved.json").exists()  # it is its own data set all the same
+    assert json.loads((seed / "ema-evaluation.json").read_text())["data"] == "moved"
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

@@ -171,3 +171,48 @@ def test_peaked_gates_are_drawn_from_until_enough_is_found() -> None:
     gates = [np.array([0.97, 0.03])] * 12
     found = WindowSampler(space, table, Budget.parse("macs=12..12"), gates).draw_distinct(60, np.random.default_rng(0))
     assert len(found) == 60
+
+
+def test_what_hardly_any_draw_keeps_is_drawn_decision_by_decision() -> None:
+    """Twelve blocks of a cheap and a dear operation of one cost: the gates draw all cheap once in 10^24."""
+    space = SearchSpace((("dear", "cheap"),) * 12, (True,) * 12, "single")
+    table = CostTable(metric="macs", fixed=0, ops=({"dear": 1, "cheap": 1},) * 12)
+    other = CostTable(metric="params", fixed=5, ops=({"dear": 2, "cheap": 1},) * 12)
+    sampler = WindowSampler(space, table, Budget.parse("macs=12..12"), [np.array([0.99, 0.01])] * 12)
+    drawn, rejected = sampler.draw_within(10, np.random.default_rng(0), [(other, 17)])
+    assert [a.blocks for a in drawn] == [(("cheap",),) * 12]
+    assert rejected == 1000
+    flatter = WindowSampler(space, table, Budget.parse("macs=12..12"), [np.array([0.8, 0.2])] * 12)
+    drawn, rejected = flatter.draw_within(10, np.random.default_rng(0), [(other, 19)])  # at most two are dear
+    assert len(drawn) == 10
+    assert rejected >= 998
+    assert all(other.cost(a) <= 19 for a in drawn)
+    with pytest.raises(BudgetError, match="params <= 16"):
+        sampler.draw_within(10, np.random.default_rng(0), [(other, 16)])
+
+
+@given(cases(), windows(), st.integers(0, 25), st.integers(0, 99))
+@settings(max_examples=60)
+def test_draws_held_to_a_limit_keep_it_and_miss_none(case: Case, window: Budget, high: int, seed: int) -> None:
+    space, table, gates = case
+    rng = np.random.default_rng(seed)
+    other = CostTable(metric="params", fixed=1, ops=tuple({n: int(rng.integers(9)) for n in c} for c in table.ops))
+    wanted = {a for a, p in inside(case, window).items() if other.cost(a) <= high and p > 0}
+    sampler = WindowSampler(space, table, window, gates)
+    if wanted:
+        drawn = sampler._batch(2000, rng, [(other, high)])
+        assert len(drawn) == 2000  # none is lost on the way
+        assert set(drawn) <= wanted
+        assert len(wanted) > 5 or set(drawn) == wanted
+
+
+def test_of_two_limits_that_no_draw_keeps_together_nothing_is_kept() -> None:
+    space = SearchSpace((("a", "b"),), (True,), "multi")
+    table = CostTable(metric="macs", fixed=0, ops=({"a": 1, "b": 1},))
+    one, two = (
+        CostTable(metric=m, fixed=0, ops=(c,)) for m, c in (("params", {"a": 1, "b": 5}), ("latency", {"a": 5, "b": 1}))
+    )
+    sampler = WindowSampler(space, table, Budget.parse("macs=1..2"), [np.array([0.5, 0.5])])
+    assert sampler._batch(50, np.random.default_rng(0), [(one, 2), (two, 2)]) == []
+    with pytest.raises(BudgetError, match=r"params <= 2, latency <= "):
+        sampler.draw_within(5, np.random.default_rng(0), [(one, 2), (two, 2)])

@@ -283,6 +283,11 @@ def test_a_part_of_the_pool_is_nested_and_the_same_for_all(images: Path) -> None
             "no effect where",
         ),
         (["--strategy", "spos", "--train-gates", "fitness"], "--strategy spos learns none; give in-budget or uniform"),
+        (["--strategy", "spos", "--train-gates", "uniform", "--gates-window", "0..2"], "with --train-gates uniform;"),
+        (
+            ["--train-gates", "fitness", "--fitness-pairs", "unconditional", "--gates-window", "0..2"],
+            "no effect with --train-gates fitness and --fitness-pairs unconditional",
+        ),
         (["--strategy", "spos", "--darts-order", "2"], "--darts-order has no effect with --strategy spos"),
         (["--strategy", "darts", "--branches", "multi"], "--branches multi: --strategy darts is defined for single"),
         (["--strategy", "one-shot", "--max-rounds", "2"], "it belongs to nse"),

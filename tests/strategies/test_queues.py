@@ -9,7 +9,7 @@ from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.space.search_space import SearchSpace
-from evospace.strategies.queues import Queues, default_rounds, reach, refill, require_reachable, shuffled
+from evospace.strategies.queues import Queues, default_rounds, reach, refill, require_limit, require_reachable, shuffled
 
 
 @given(st.integers(1, 30), st.integers(2, 9), st.integers(1, 4), st.sampled_from(["even", "full"]), st.data())
@@ -63,3 +63,19 @@ def test_the_nearest_operation_is_swapped_in_and_the_other_waits_at_the_front() 
         reach(queues, full, table, Budget.parse("macs=1..5"))
     with pytest.raises(BudgetError, match=r"reaches macs 10 to 150, nearest .* is 10"):
         require_reachable(full, table, Budget.parse("macs=1..5"))
+
+
+def test_an_operation_is_swapped_in_for_a_further_limit_too() -> None:
+    full = SearchSpace((("big", "huge", "small"),), (True,))
+    table = CostTable(metric="macs", fixed=0, ops=({"big": 10, "huge": 10, "small": 10},))
+    other = CostTable(metric="params", fixed=1, ops=({"big": 50, "huge": 90, "small": 5},))
+    queues = Queues(inherited=((),), fresh=(("big",),), waiting=(("huge", "small"),))
+    budget = Budget.parse("macs=10..10")
+    assert reach(queues, full, table, budget, [(other, 51)]) == (queues, [])
+    after, swaps = reach(queues, full, table, budget, [(other, 6)])
+    assert [(s.out, s.into) for s in swaps] == [("big", "small")]
+    assert after.waiting == (("big", "huge"),)
+    with pytest.raises(BudgetError, match=r"params <= 5: no single exchange .* nearer than 20\.00 % above its limits"):
+        reach(after, full, table, budget, [(other, 5)])
+    with pytest.raises(BudgetError, match=r"params <= 5 cannot be kept: with macs=10\.\.10 the space begins at 6"):
+        require_limit(full, table, budget, other, 5)

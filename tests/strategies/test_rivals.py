@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from evospace.cost.budget import Budget
+from evospace.cost.table import CostTable
 from evospace.errors import CollapseError
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import Branches, SearchSpace
@@ -143,16 +144,17 @@ def test_stages_halve_the_space_by_hand() -> None:
     assert stages(6, SearchSettings(candidates=5)) == [6, 5]
 
 
+def turned_by_number(space: SearchSpace) -> dict[tuple[int, str], tuple[float, float, float]]:
+    """op0 .. op6 by 0, 0.2 .. 1.2 radians, and the shared part not at all."""
+    angles = {(b, n): 0.2 * int(n[2:]) for b, names in enumerate(space.candidates) for n in names}
+    return {(-1, ""): (1.0, 1.0, 1.0)} | {pair: (100 * math.cos(a), 100.0, 100.0) for pair, a in angles.items()}
+
+
 @pytest.mark.parametrize(("by", "then"), [("angle", "spos"), ("fitness", "one-shot")])
 def test_shrinking_drops_what_is_worst_and_goes_on_with_the_weights(by: str, then: str) -> None:
     """op0 .. op6 were turned by 0, 0.2 .. 1.2 radians, and op6 is fittest: op5 and op6 are left."""
-
-    def turns(space: SearchSpace) -> dict[tuple[int, str], tuple[float, float, float]]:
-        angles = {(b, n): 0.2 * int(n[2:]) for b, names in enumerate(space.candidates) for n in names}
-        return {(-1, ""): (1.0, 1.0, 1.0)} | {pair: (100 * math.cos(a), 100.0, 100.0) for pair, a in angles.items()}
-
     made = replace(ROOM, budget=Budget.parse("macs=50..90"))
-    lab = TableLab(oracle=nearness, fitness=lambda b, n: float(n[2:]), turns=turns)
+    lab = TableLab(oracle=nearness, fitness=lambda b, n: float(n[2:]), turns=turned_by_number)
     results = search("shrinking", lab, made, shrink_by=by, then=then)
     rules = {"angle": ["uniform"] * 3, "fitness": ["nse", "nse", "path-dropout"]}[by]
     assert [rule for rule, _, _ in lab.trained] == rules
@@ -205,3 +207,22 @@ def test_an_angle_is_averaged_over_the_other_blocks_for_every_operation(branches
         chance / 2 * angle(*subset, *more) for chance, subset in zip(chances, own, strict=True) for more in ([], [c])
     )
     assert found[a] == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_limit_that_hardly_anything_keeps_ends_no_search(name: str, seed: int) -> None:
+    """Learned gates shun what alone keeps it; the first round's operations may not hold it."""
+
+    def likes_op6(space: SearchSpace) -> list[np.ndarray]:
+        return [np.array([0.01 if n != "op6" else 0.9 for n in names]) for names in space.candidates]
+
+    branches = STRATEGIES[name].branches[0]
+    made = problem("macs=5..200", branches, blocks=6)
+    dear = {n: 100 if n != "op5" else 7 for n in NAMES}
+    params = CostTable(metric="params", fixed=5, ops=(dear,) * 6)
+    made = replace(made, tables=dict(made.tables) | {"params": params}, limits={"params": 5 + 3 * 7})
+    lab = TableLab(oracle=nearness, probabilities=likes_op6, turns=turned_by_number)
+    results = search(name, lab, made, seed=seed, samples=20)
+    best = [e.architecture for r in results for e in r.state.front]
+    assert set(best) == {Architecture.of([["op5"] if b % 2 else [] for b in range(6)])}

@@ -82,3 +82,9 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", rounds=1, max_rounds=2)
     with pytest.raises(UsageError, match="not finished; go on with: evospace search"):
         rank(RankingSettings(run=str(run.path), networks=3))
+
+
+def test_operations_of_ones_own_have_to_be_given(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", ops="mine.py")
+    with pytest.raises(UsageError, match=r"operations of your own \(mine.py\); give their files with --ops"):
+        rank(RankingSettings(run=str(run.path), networks=3))

@@ -13,7 +13,7 @@ from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
 from evospace.supernet.choice_block import route_of
-from evospace.supernet.network import deviation
+from evospace.supernet.network import deviation, drawn
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import (
     LAST_GAMMA,
@@ -137,6 +137,26 @@ def test_it_is_fixed_by_seed_and_round() -> None:
     for other in (made(POOL, seed=1), made(POOL, round=2)):
         assert not torch.equal(other.state_dict()["stem.0.weight"], first["stem.0.weight"])
         assert not torch.equal(filters(other, 0, LARGE)["0.0.weight"], filters(made(POOL), 0, LARGE)["0.0.weight"])
+
+
+class Drawing(torch.nn.Module):
+    """Draws a buffer in its constructor, as a user's operation may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask: Tensor
+        self.register_buffer("mask", torch.rand(5))
+
+
+def test_what_a_constructor_draws_is_fixed_too_and_nothing_else_is_drawn_from() -> None:
+    first, second, other = (drawn(Drawing, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first.mask, second.mask)
+    assert not torch.equal(first.mask, other.mask)
+    torch.manual_seed(0)
+    wanted = torch.rand(1)
+    torch.manual_seed(0)
+    drawn(Drawing, torch.Generator().manual_seed(3))
+    assert torch.equal(torch.rand(1), wanted)
 
 
 @pytest.mark.parametrize(

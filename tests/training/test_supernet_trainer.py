@@ -11,9 +11,11 @@ from torch import Tensor
 
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
+from evospace.cost.table import CostTable
 from evospace.data.policy import Policy
 from evospace.data.splits import Batch, InMemorySplit
 from evospace.errors import CollapseError, DataError
+from evospace.sampling.limits import least_cost
 from evospace.sampling.reachable import is_reachable
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -164,6 +166,22 @@ def test_pruning_keeps_the_budget_in_reach_and_the_locked() -> None:
     assert all(names for names, needed in zip(state.space.candidates, SPACE.required, strict=True) if needed)
     held = {id(p) for g in state.weight_optimiser.param_groups for p in g["params"]}
     assert held == {id(p) for p in state.supernet.parameters()}
+
+
+def test_pruning_keeps_a_further_limit_in_reach() -> None:
+    other = CostTable(
+        metric="params", fixed=0, ops=tuple({n: 1 + (i > 0) for i, n in enumerate(c)} for c in SPACE.candidates)
+    )
+    least = int(least_cost(SPACE, TABLE, BUDGET, other))
+    for limits in ((), ((other, least),)):
+        work = trainer(rule=PruneRule(threshold=0.0))
+        state = start(work)
+        with torch.no_grad():  # the first of each block, which is cheapest by the other cost, is weakest
+            state.fitness.alpha.copy_(-2.0 + 0.01 * torch.arange(state.fitness.alpha.numel()))
+        assert isinstance(work.rule, NseRule)
+        replace(work.rule, limits=limits).prune(state, 0)
+        assert state.pruned
+        assert (least_cost(state.space, TABLE, BUDGET, other) <= least) == bool(limits)
 
 
 def test_collapse_is_told_from_progress_and_ends_with_an_error() -> None:

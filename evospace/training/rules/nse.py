@@ -18,7 +18,7 @@ from evospace.cost.table import CostTable
 from evospace.data.splits import Batch
 from evospace.sampling.gates import draw, initial_probabilities
 from evospace.sampling.in_budget import InBudgetGates
-from evospace.sampling.reachable import is_reachable
+from evospace.sampling.limits import Limits, within_reach
 from evospace.space.architecture import Architecture
 from evospace.supernet.choice_block import Route, route_of
 from evospace.supernet.fitness import (
@@ -40,6 +40,7 @@ class NseRule:
 
     table: CostTable
     budget: Budget
+    limits: Limits = ()
     weak: PruneRule
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """What a weight step draws its architecture from: every gate at 1/2 given that the cost lies in `gates_window`,
@@ -69,11 +70,11 @@ class NseRule:
         return InBudgetGates(self.table, self.budget.around(*self.gates_window))
 
     def prune(self, state: TrainState, step: int) -> None:
-        """Drop weak operations, weakest first, but none whose loss would put the budget out of reach."""
+        """Drop weak operations, weakest first, but none whose loss would put the budget or a limit out of reach."""
         for pair in self.weak.weak(state.space, state.fitness.learned()):
             if pair in state.needed:
                 continue
-            if not is_reachable(state.space.without([pair]), self.table, self.budget):
+            if not within_reach(state.space.without([pair]), self.table, self.budget, self.limits):
                 state.needed.add(pair)
                 continue
             prune(state, pair, step)
