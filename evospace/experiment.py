@@ -24,7 +24,7 @@ from evospace.lab import SupernetLab
 from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
-from evospace.problem import check_strategy, make_problem, require_possible
+from evospace.problem import check_strategy, check_window, make_problem, require_possible
 from evospace.profiling.measure import doubts, measure
 from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport, forecast_lines, outcome_line, space_lines
@@ -106,6 +106,8 @@ def prepare(config: SearchConfig) -> "Experiment":
     )
     latency = read_latency_table(Path(config.latency_table)) if config.latency_table else None
     check_strategy(config)
+    if not config.resume:
+        check_window(config)
     problem = make_problem(config, skeleton, kinds, len(data.classes), latency)
     require_possible(problem)
     out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{time.strftime('%Y%m%d-%H%M%S')}")

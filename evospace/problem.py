@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from evospace.config import SearchConfig
+from evospace.config import SearchConfig, parse_window
 from evospace.cost.budget import parse_budget
 from evospace.cost.latency_table import LatencyTable
 from evospace.cost.network_cost import cost_tables
@@ -13,7 +13,7 @@ from evospace.settings_file import flag
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.space.skeleton import Skeleton
 from evospace.strategies.contract import Problem, SearchSettings
-from evospace.strategies.queues import first_active, reach, require_limit, require_reachable, shuffled
+from evospace.strategies.queues import first_active, reach, require_limits, require_reachable, shuffled
 from evospace.strategies.strategy import STRATEGIES
 
 
@@ -66,11 +66,6 @@ def check_strategy(config: SearchConfig) -> None:
         default.gates_window,
     ):
         raise UsageError("--train-gates and --gates-window have no effect where no supernet is trained; leave them out")
-    rule = strategy.rule(SearchSettings.of(config))
-    window_read = config.train_gates == "in-budget" or (rule == "nse" and config.fitness_pairs == "in-budget")
-    if config.gates_window != default.gates_window and not window_read:
-        other = " and --fitness-pairs unconditional" if rule == "nse" else ""
-        raise UsageError(f"--gates-window has no effect with --train-gates {config.train_gates}{other}; leave it out")
     if config.train_gates == "fitness" and strategy.rule(SearchSettings.of(config)) == "uniform":
         raise UsageError(f"--train-gates fitness: --strategy {strategy.name} learns none; give in-budget or uniform")
 
@@ -78,8 +73,16 @@ def check_strategy(config: SearchConfig) -> None:
 def require_possible(problem: Problem) -> None:
     """Raise `BudgetError` where no architecture of the full space is in the budget, or none there keeps a limit."""
     require_reachable(problem.full, problem.table, problem.budget)
-    for other, high in problem.upper:
-        require_limit(problem.full, problem.table, problem.budget, other, high)
+    require_limits(problem.full, problem.table, problem.budget, problem.upper)
+
+
+def check_window(config: SearchConfig) -> None:
+    """Raise `UsageError` for a --gates-window that nothing reads; runs that were begun with one go on."""
+    rule = STRATEGIES[config.strategy].rule(SearchSettings.of(config))
+    read = config.train_gates == "in-budget" or (rule == "nse" and config.fitness_pairs == "in-budget")
+    if not read and parse_window(config.gates_window) != parse_window(SearchConfig().gates_window):
+        other = " and --fitness-pairs unconditional" if rule == "nse" else ""
+        raise UsageError(f"--gates-window has no effect with --train-gates {config.train_gates}{other}; leave it out")
 
 
 def part_of(problem: Problem, config: SearchConfig) -> SearchSpace:

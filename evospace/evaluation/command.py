@@ -23,7 +23,7 @@ from evospace.ops.user import load_ops
 from evospace.reading import is_folder
 from evospace.report.confusion import draw_confusion
 from evospace.report.tables import short
-from evospace.runs.contents import Origin, hash_of_test, read_place
+from evospace.runs.contents import Origin, hash_of_test, place_of, read_place
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
@@ -44,7 +44,9 @@ COLUMNS = (
 def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[str]]:
     """Test every checkpoint; write `<weights>-evaluation.json` and `<weights>-confusion.png` beside each, if possible.
 
-    Tested on other data than the network's own, they are `<weights>-evaluation-<data>.json` and so on.
+    Tested on other data than the network's own, they are `<weights>-evaluation-<data>.json` and so on; for a folder
+    with a hash of its place.
+
     Returns an object for a program, a table and lines for a person. Raises `EvospaceError` subclasses for everything
     a user can mend.
     """
@@ -59,7 +61,7 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
         _require_same_classes(path, stored.described, data)
         entry, confusion = _one(path, stored, network.to(device), data, settings)
         found.append(entry)
-        other = "" if _own(stored.origin, settings.data, data) else f"-{_file_name(data.name)}"
+        other = "" if _own(stored.origin, settings.data, data) else f"-{_file_name(settings.data)}"
         lines.append(_stored(path, other, entry, confusion, stored.described))
     if len(lines) > 1 and all(line.startswith("wrote ") for line in lines):
         lines = [f"{lines[0]} and {len(lines) - 1} more"]
@@ -175,13 +177,17 @@ def _one(
 
 
 def _own(origin: Origin, given: str, data: ImageData) -> bool:
-    """Whether it is tested on the data set it was trained on, which may lie elsewhere by now."""
-    return origin.is_of(given) or (origin.test != "" and origin.test == hash_of_test(data.contents))
+    """Whether it is tested on the data set it was trained on, which may lie elsewhere if it is not there any more."""
+    if origin.is_of(given):
+        return True
+    gone = bool(origin.place) and not place_of(origin.data)
+    return gone and origin.test != "" and origin.test == hash_of_test(data.contents)
 
 
-def _file_name(name: str) -> str:
-    """The end of a data set's name, with what any file system takes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).name)[-60:]
+def _file_name(given: str) -> str:
+    """Of a data set: the end of its name, with what any file system takes, and of a folder a hash of its place."""
+    name = re.sub(r"[^\w.-]+", "-", Path(given).resolve().name)[-30:]
+    return f"{name}-{place_of(given)[:6]}" if place_of(given) else name
 
 
 def _stored(path: Path, other: str, entry: dict[str, Any], confusion: Tensor, described: DescribedNetwork) -> str:

@@ -12,7 +12,7 @@ from evospace.cost.budget import Budget, amount, limits_text
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.sampling.gates import Bools, Floats, to_architectures
-from evospace.sampling.limits import Limits, costs_of, keeps, least_to_go, least_values
+from evospace.sampling.limits import Limits, costs_of, keeps, least_to_go, least_values, together
 from evospace.sampling.reachable import is_reachable, neighbours
 from evospace.sampling.values import Decisions, Grid, boundary_values, counting, gated, item_values
 from evospace.space.architecture import Architecture
@@ -23,6 +23,8 @@ _BATCHES = 100
 of what a search asked for was not found in windows that held hundreds of times as much."""
 _FILTERED = 1000
 """Batches in a row that a binned window may filter out whole before it counts as impossible."""
+_HOPELESS = 10
+"""Batches none of which kept the further limits, after which rejection is given up."""
 _GUIDED = 10
 """So many times n draws after those are held to the limits from their first decision on."""
 _Ints = npt.NDArray[np.int64]
@@ -106,6 +108,7 @@ class WindowSampler:
         """
         at = np.zeros(n, dtype=np.int64)
         total = np.full(n, self.table.fixed, dtype=np.int64)
+        limits = [*limits, *together(limits)]
         to_go = [least_to_go(self.space, self._grid, table) for table, _ in limits]
         costs = [costs_of(self.space, table) for table, _ in limits]
         rooms = [np.full(n, high - table.fixed, dtype=np.int64) for table, high in limits]
@@ -127,18 +130,19 @@ class WindowSampler:
     def draw_within(self, n: int, rng: np.random.Generator, limits: Limits) -> tuple[list[Architecture], int]:
         """Up to `n` distinct architectures that keep upper limits on further costs too, and the draws rejected.
 
-        Rejection on top of the exact draws, which ends after `_BATCHES` n of them; what is lacking then is drawn with
-        every decision held to the limits. Raises `BudgetError` where that finds none either, or for an impossible
-        window.
+        Rejection on top of the exact draws, which ends after `_BATCHES` n of them, or `_HOPELESS` n that were all
+        rejected; what is lacking then is drawn with every decision held to the limits. Raises `BudgetError` where that
+        finds none either, or for an impossible window.
         """
         found: dict[Architecture, None] = {}
-        tried = accepted = 0
-        while len(found) < n and tried < _BATCHES * n:
+        tried = rejected = 0
+        while len(found) < n and tried < (_BATCHES if found else _HOPELESS) * n:
             batch = self.draw(n, rng)
             kept = [a for a in batch if keeps(a, limits)]
             found |= dict.fromkeys(kept)
-            tried, accepted = tried + n, accepted + len(kept)
+            tried, rejected = tried + n, rejected + n - len(kept)
         if limits and len(found) < n:
+            tried += _GUIDED * n
             found |= dict.fromkeys(a for a in self._batch(_GUIDED * n, rng, limits) if keeps(a, limits))
         if not found and n:
             ceilings = limits_text({table.metric: high for table, high in limits})
@@ -146,7 +150,7 @@ class WindowSampler:
                 f"none of {tried} architectures drawn with {self.window} has {ceilings}; raise that limit or lower"
                 " the budget"
             )
-        return list(found)[:n], tried - accepted
+        return list(found)[:n], rejected
 
     def impossible(self) -> BudgetError:
         """The error that says what the window misses and where the space reaches."""

@@ -9,8 +9,16 @@ from evospace.cost.budget import Budget, amount, limits_text
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.estimation.evaluation import Evaluation
-from evospace.sampling.limits import Limits, least_cost
-from evospace.sampling.reachable import nearest_reachable
+from evospace.sampling.limits import (
+    Limits,
+    costs_with_one_more,
+    exceeded,
+    excess,
+    least_cost,
+    whole,
+    within_reach,
+)
+from evospace.sampling.reachable import is_reachable, nearest_reachable
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 
@@ -96,14 +104,20 @@ def require_reachable(space: SearchSpace, table: CostTable, budget: Budget) -> N
         )
 
 
-def require_limit(space: SearchSpace, table: CostTable, budget: Budget, other: CostTable, high: int) -> None:
-    """Raise `BudgetError` where every architecture of `space` in the budget is above an upper limit."""
-    low = least_cost(space, table, budget, other)
-    if low > high:
-        least, most = amount(other.metric, round(low)), amount(other.metric, high)
+def require_limits(space: SearchSpace, table: CostTable, budget: Budget, limits: Limits) -> None:
+    """Raise `BudgetError` where no architecture of `space` in the budget keeps a limit, or several together."""
+    for other, high in limits:
+        low = least_cost(space, table, budget, other)
+        if high < low < math.inf:
+            least, most = amount(other.metric, int(low)), amount(other.metric, high)
+            raise BudgetError(
+                f"limit {other.metric} <= {most} cannot be kept: with {budget} the space begins at {least}; raise the"
+                " limit, or take another budget, skeleton, pool or image size"
+            )
+    if not within_reach(space, table, budget, limits):
         raise BudgetError(
-            f"limit {other.metric} <= {most} cannot be kept: with {budget} the space begins at {least}; raise the"
-            " limit, or take another budget, skeleton, pool or image size"
+            f"{_Aim(space, table, budget, limits)}: no architecture keeps all of that; raise a limit, or take another"
+            " budget, skeleton, pool or image size"
         )
 
 
@@ -115,41 +129,74 @@ def reach(
     The operation that leaves goes to the front of its queue. Raises `BudgetError` where no swap comes nearer.
     """
     swaps: list[Swap] = []
-    gap = _gap(queues, full, table, budget, limits)
-    while gap > REACHED:
-        options = [(_gap(q, full, table, budget, limits), s, q) for s, q in _exchanges(queues)]
+    gap = _gap(queues, full, table, budget)
+    while gap > 0:
+        options = [(_gap(q, full, table, budget), s, q) for s, q in _exchanges(queues)]
         best = min(options, key=lambda option: option[0], default=None)
         if best is None or best[0] >= gap:
             raise BudgetError(
-                f"{_aim(budget, limits)}: no single exchange of an active for a waiting operation brings the active"
-                f" space nearer than {_lack(gap, table.metric)} to it; widen the window or raise --candidates"
+                f"budget {budget}: no single exchange of an active for a waiting operation brings the active space"
+                f" nearer than {amount(table.metric, gap)} {table.metric} to it; widen the window or raise --candidates"
             )
         gap, swap, queues = best
         swaps.append(swap)
+    return _within_limits(queues, swaps, _Aim(full, table, budget, limits)) if limits else (queues, swaps)
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """A budget with further limits, of a part of a full space."""
+
+    full: SearchSpace
+    table: CostTable
+    budget: Budget
+    limits: Limits
+
+    def excess(self, queues: Queues) -> float:
+        """By what part the active space, inside the budget, exceeds the limits; ``inf`` where it does not reach it."""
+        space = self.full.with_candidates(queues.active())
+        over = excess(space, self.table, self.budget, self.limits)
+        return over if is_reachable(space, self.table, self.budget) else math.inf
+
+    def with_one_more(self, queues: Queues) -> list[tuple[float, int, str]]:
+        """What is exceeded with one waiting operation more, its block and its name, the least first."""
+        space = self.full.with_candidates(queues.active())
+        costs = [
+            costs_with_one_more(space, self.full, self.table, self.budget, other) for other, _ in whole(self.limits)
+        ]
+        waiting = [(b, name) for b, names in enumerate(queues.waiting) for name in names]
+        return sorted((exceeded([found[pair] for found in costs], self.limits), *pair) for pair in waiting)
+
+    def __str__(self) -> str:
+        return f"budget {self.budget}, {limits_text({table.metric: high for table, high in self.limits})}"
+
+
+def _within_limits(queues: Queues, swaps: list[Swap], aim: _Aim) -> tuple[Queues, list[Swap]]:
+    """More swaps, until the active space, which reaches the budget, keeps its limits there."""
+    over = aim.excess(queues)
+    while over > 0:
+        for expected, block, into in aim.with_one_more(queues):
+            options = [
+                (aim.excess(after), out, after)
+                for out in queues.fresh[block]
+                if expected < over and (after := _exchange(queues, block, out, into))
+            ]
+            best = min(options, key=lambda option: option[0], default=None)
+            if best and best[0] < over:
+                break
+        else:
+            raise BudgetError(
+                f"{aim}: no single exchange of an active for a waiting operation brings the active space nearer than"
+                f" {100 * over:.2f} % above its limits; raise a limit or --candidates"
+            )
+        over, queues = best[0], best[2]
+        swaps.append(Swap(block=block, out=best[1], into=into))
     return queues, swaps
 
 
-REACHED = (0, 0.0)
-"""The gap of a space that reaches its budget and keeps its limits."""
-
-
-def _gap(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget, limits: Limits) -> tuple[int, float]:
-    """Cost from the nearest reachable one to the window, and from inside it the parts by which limits are exceeded."""
-    space = full.with_candidates(queues.active())
-    nearest = nearest_reachable(space, table, budget)
-    gap = max(budget.low - nearest, nearest - budget.high, 0)
-    if gap:
-        return gap, 0.0
-    return 0, sum(max(least_cost(space, table, budget, other) / high - 1.0, 0.0) for other, high in limits)
-
-
-def _aim(budget: Budget, limits: Limits) -> str:
-    beside = limits_text({table.metric: high for table, high in limits})
-    return f"budget {budget}" + (f", {beside}" if beside else "")
-
-
-def _lack(gap: tuple[int, float], metric: str) -> str:
-    return f"{amount(metric, gap[0])} {metric}" if gap[0] else f"{100 * gap[1]:.2f} % above its limits"
+def _gap(queues: Queues, full: SearchSpace, table: CostTable, budget: Budget) -> int:
+    nearest = nearest_reachable(full.with_candidates(queues.active()), table, budget)
+    return max(budget.low - nearest, nearest - budget.high, 0)
 
 
 def _exchanges(queues: Queues) -> list[tuple[Swap, Queues]]:

@@ -148,7 +148,7 @@ def test_further_limits_reject_and_count() -> None:
     assert set(drawn) == set(found)  # fewer than 200 exist, and all of them are found
     share = sum(found.values()) / sum(inside((space, table, gates), window).values())
     assert rejected / 20_000 == pytest.approx(1 - share, abs=0.02)
-    with pytest.raises(BudgetError, match=r"none of 500 architectures .* params <= 1"):
+    with pytest.raises(BudgetError, match=r"none of 100 architectures .* params <= 1"):
         sampler.draw_within(5, np.random.default_rng(0), [(other, 1)])
     assert sampler.draw_within(0, np.random.default_rng(0), [(other, 1)]) == ([], 0)
 
@@ -181,11 +181,11 @@ def test_what_hardly_any_draw_keeps_is_drawn_decision_by_decision() -> None:
     sampler = WindowSampler(space, table, Budget.parse("macs=12..12"), [np.array([0.99, 0.01])] * 12)
     drawn, rejected = sampler.draw_within(10, np.random.default_rng(0), [(other, 17)])
     assert [a.blocks for a in drawn] == [(("cheap",),) * 12]
-    assert rejected == 1000
+    assert rejected == 100  # ten batches, none of which kept it
     flatter = WindowSampler(space, table, Budget.parse("macs=12..12"), [np.array([0.8, 0.2])] * 12)
     drawn, rejected = flatter.draw_within(10, np.random.default_rng(0), [(other, 19)])  # at most two are dear
     assert len(drawn) == 10
-    assert rejected >= 998
+    assert rejected >= 98
     assert all(other.cost(a) <= 19 for a in drawn)
     with pytest.raises(BudgetError, match="params <= 16"):
         sampler.draw_within(10, np.random.default_rng(0), [(other, 16)])

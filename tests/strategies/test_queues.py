@@ -9,7 +9,15 @@ from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.space.search_space import SearchSpace
-from evospace.strategies.queues import Queues, default_rounds, reach, refill, require_limit, require_reachable, shuffled
+from evospace.strategies.queues import (
+    Queues,
+    default_rounds,
+    reach,
+    refill,
+    require_limits,
+    require_reachable,
+    shuffled,
+)
 
 
 @given(st.integers(1, 30), st.integers(2, 9), st.integers(1, 4), st.sampled_from(["even", "full"]), st.data())
@@ -78,4 +86,25 @@ def test_an_operation_is_swapped_in_for_a_further_limit_too() -> None:
     with pytest.raises(BudgetError, match=r"params <= 5: no single exchange .* nearer than 20\.00 % above its limits"):
         reach(after, full, table, budget, [(other, 5)])
     with pytest.raises(BudgetError, match=r"params <= 5 cannot be kept: with macs=10\.\.10 the space begins at 6"):
-        require_limit(full, table, budget, other, 5)
+        require_limits(full, table, budget, [(other, 5)])
+
+
+def test_the_swap_for_a_limit_is_the_one_that_lowers_it_most_inside_the_budget() -> None:
+    """Light as it is, `tiny` would leave the budget; `small` for `huge` is not enough by itself, two swaps are."""
+    full = SearchSpace((("big", "huge", "small", "tiny"),) * 2, (True,) * 2, "single")
+    table = CostTable(metric="macs", fixed=0, ops=({"big": 10, "huge": 10, "small": 10, "tiny": 1},) * 2)
+    other = CostTable(metric="params", fixed=0, ops=({"big": 50, "huge": 90, "small": 5, "tiny": 0},) * 2)
+    queues = Queues(inherited=((),) * 2, fresh=(("big", "huge"),) * 2, waiting=(("tiny", "small"),) * 2)
+    after, swaps = reach(queues, full, table, Budget.parse("macs=20..20"), [(other, 10)])
+    assert [(s.block, s.into) for s in swaps] == [(0, "small"), (1, "small")]
+    assert after.waiting == (("huge", "tiny"),) * 2 or after.waiting == (("big", "tiny"),) * 2
+
+
+def test_two_limits_that_exclude_each_other_are_told_before_anything_is_trained() -> None:
+    space = SearchSpace((("a", "b"),), (True,), "single")
+    table, one, two = (
+        CostTable(metric=metric, fixed=0, ops=({"a": a, "b": b},))
+        for metric, a, b in (("macs", 1, 1), ("params", 1, 5), ("latency", 5, 1))
+    )
+    with pytest.raises(BudgetError, match=r"params <= 2, latency <= .*: no architecture keeps all of that"):
+        require_limits(space, table, Budget.parse("macs=1..1"), [(one, 2), (two, 2)])

@@ -45,7 +45,7 @@ class Retrained:
 def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) -> tuple[Retrained, ...]:
     """Every evaluation below `root`, by network, weights and data; a damaged file is noted and passed over."""
     found: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for path in sorted(root.glob("net-*/seed-*/*-evaluation.json")):
+    for path in sorted(root.glob("net-*/seed-*/*-evaluation*.json")):
         where = path.relative_to(root.parent)
         try:
             entry = read_json(path, 1 << 20)
