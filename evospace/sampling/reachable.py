@@ -17,34 +17,49 @@ def cost_unit(space: SearchSpace, table: CostTable) -> int:
     return math.gcd(*(costs[name] for names, costs in pairs for name in names)) or 1
 
 
-def reachable_costs(space: SearchSpace, table: CostTable) -> tuple[int, int]:
+def reachable_costs(space: SearchSpace, table: CostTable, up_to: int | None = None) -> tuple[int, int]:
     """``(unit, bits)``: bit ``i`` says whether some architecture costs ``table.fixed + i * unit``.
 
     `unit` is the greatest common divisor of the costs and the answer exact, unless that takes more than
-    `MAX_BITS` bits: then `unit` is a multiple of it, and each operation's cost is rounded to that.
+    `MAX_BITS` bits: then `unit` is a multiple of it, and each operation's cost is rounded to that. Costs above `up_to`,
+    which is not below `table.fixed`, are left out: a pool of hundreds reaches far beyond any budget.
     """
     unit = cost_unit(space, table)
-    span = (table.bounds(space)[1] - table.fixed) // unit
-    unit *= max(1, -(-span // MAX_BITS))
+    high = table.bounds(space)[1]
+    if up_to is not None:
+        high = min(high, up_to)
+    unit *= max(1, -(-((high - table.fixed) // unit) // MAX_BITS))
+    last = (high - table.fixed) // unit if up_to is not None else None
     bits = 1
     for names, needed, costs in zip(space.candidates, space.required, table.ops, strict=True):
         shifts = [(costs[name] + unit // 2) // unit for name in names]
-        bits = _through_block(bits, shifts, needed, space.branches)
+        bits = _through_block(bits, shifts, needed, space.branches, last)
     return unit, bits
 
 
-def _through_block(before: int, shifts: Sequence[int], required: bool, branches: Branches) -> int:
+def _through_block(before: int, shifts: Sequence[int], required: bool, branches: Branches, last: int | None) -> int:
     chosen = 0  # sums with an operation of this block; `before` are those without
+    kept = -1 if last is None else (1 << last + 1) - 1
     for shift in shifts:
+        if last is not None and shift > last:
+            continue
         earlier = before | chosen if branches == "multi" else before
-        chosen |= earlier << shift
+        chosen |= (earlier << shift) & kept
     return chosen if required else before | chosen
 
 
 def neighbours(space: SearchSpace, table: CostTable, window: Budget) -> tuple[int | None, int | None]:
     """The dearest reachable cost below the window's start, and the cheapest one from its start on."""
-    unit, bits = reachable_costs(space, table)
-    first = max(0, -(-(window.low - table.fixed) // unit))
+    if window.high >= table.fixed:
+        below, above = _neighbours(space, table, window.low, window.high)
+        if above is not None:
+            return below, above
+    return _neighbours(space, table, window.low, None)
+
+
+def _neighbours(space: SearchSpace, table: CostTable, low: int, up_to: int | None) -> tuple[int | None, int | None]:
+    unit, bits = reachable_costs(space, table, up_to)
+    first = max(0, -(-(low - table.fixed) // unit))
     beyond = bits >> first
     under = bits ^ (beyond << first)
     below = table.fixed + unit * (under.bit_length() - 1) if under else None
@@ -63,5 +78,4 @@ def nearest_reachable(space: SearchSpace, table: CostTable, window: Budget) -> i
 
 def is_reachable(space: SearchSpace, table: CostTable, window: Budget) -> bool:
     """Whether some architecture of the space costs what the window allows."""
-    above = neighbours(space, table, window)[1]
-    return above is not None and above <= window.high
+    return window.high >= table.fixed and _neighbours(space, table, window.low, window.high)[1] is not None

@@ -41,3 +41,12 @@ def test_long_ranges_are_coarsened(monkeypatch: pytest.MonkeyPatch) -> None:
     unit, bits = reachable_costs(space, table)
     assert bits.bit_length() <= 103
     assert abs(table.fixed + unit * (bits.bit_length() - 1) - table.bounds(space)[1]) <= 2 * unit
+
+
+@given(cases(), windows())
+def test_costs_up_to_one_are_those_of_all_up_to_there(case: Case, window: Budget) -> None:
+    space, table, _ = case
+    highest = table.fixed + window.high
+    unit, bits = reachable_costs(space, table, highest)
+    found = {table.fixed + i * unit for i in range(bits.bit_length()) if bits >> i & 1}
+    assert found == {cost for cost in all_costs(case) if cost <= highest}
