@@ -158,7 +158,7 @@ def test_a_window_between_two_bins_is_still_counted() -> None:
 
 
 def test_limits_that_no_draw_keeps_are_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", *QUICK, "--budget", "macs=20M,params=390K"]) == 0
+    assert main(["plan", *QUICK, "--strategy", "spos", "--branches", "multi", "--budget", "macs=20M,params=390K"]) == 0
     assert "warning: no draw keeps the limits" in capsys.readouterr().out
     assert main(["plan", *QUICK, "--budget", "macs=20M,params=20K"]) == 3
     assert "with macs=18000000..20000000 the space begins at 387234" in capsys.readouterr().err
@@ -174,7 +174,10 @@ def test_a_window_too_narrow_for_its_bins_is_told_without_numbers() -> None:
     )
 
 
-def test_a_plan_without_a_forecast_is_a_plan_still(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_without_a_forecast_is_a_plan_still(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("evospace.experiment.forecast", forecast)  # with the first operations of each queue it ends
     flags = ["plan", *QUICK, "--pool", "mobile27:kernel>=9", "--budget", "macs=5489694"]
     assert main(flags) == 0
     assert "warning: no forecast: budget" in capsys.readouterr().out
