@@ -176,21 +176,19 @@ def _within_limits(queues: Queues, swaps: list[Swap], aim: _Aim) -> tuple[Queues
     over = aim.excess(queues)
     while over > 0:
         for expected, block, into in aim.with_one_more(queues):
-            options = [
-                (aim.excess(after), out, after)
-                for out in queues.fresh[block]
-                if expected < over and (after := _exchange(queues, block, out, into))
-            ]
-            best = min(options, key=lambda option: option[0], default=None)
-            if best and best[0] < over:
+            if expected >= over or not queues.fresh[block]:
+                continue  # nothing is gained, or all that is active there is inherited
+            exchanged = [(out, _exchange(queues, block, out, into)) for out in queues.fresh[block]]
+            lower, out, after = min(((aim.excess(q), out, q) for out, q in exchanged), key=lambda option: option[0])
+            if lower < over:
                 break
         else:
             raise BudgetError(
                 f"{aim}: no single exchange of an active for a waiting operation brings the active space nearer than"
                 f" {100 * over:.2f} % above its limits; raise a limit or --candidates"
             )
-        over, queues = best[0], best[2]
-        swaps.append(Swap(block=block, out=best[1], into=into))
+        over, queues = lower, after
+        swaps.append(Swap(block=block, out=out, into=into))
     return queues, swaps
 
 

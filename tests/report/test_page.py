@@ -133,6 +133,15 @@ def test_results_of_other_images_are_not_averaged_with_those_of_the_searchs(run:
     assert "50.00 % network 0 trained on its own" in page.text
 
 
+def test_two_folders_of_one_name_are_two_data_sets(run: RunDirectory) -> None:
+    for place, top1 in (("-val-0a1b2c", 0.25), ("-val-3d4e5f", 0.75)):
+        path = add_evaluation(run.path, 0, 0, top1=top1, data="val")
+        path.rename(path.with_name(f"last-evaluation{place}.json"))
+    rows = [row for row in page_of(run).rows if row[:2] == ["0", "last"]]
+    assert [row[2:4] for row in rows] == [["val", "1"]] * 2
+    assert [[cell for cell in row if "75.00" in cell] != [] for row in rows] == [False, True]
+
+
 RANKING = {
     "scored": 9,
     "kendall": {"value": 0.5, "low": -0.25, "high": 0.875, "pairs": 2},

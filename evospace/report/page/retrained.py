@@ -1,4 +1,4 @@
-"""Accuracies of networks that were trained on their own: `retrained/net-NN/seed-S/<last|ema>-evaluation.json`."""
+"""Accuracies of networks trained on their own: `retrained/net-NN/seed-S/<last|ema>-evaluation[-<other data>].json`."""
 
 import statistics
 from collections import defaultdict
@@ -44,7 +44,7 @@ class Retrained:
 
 def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) -> tuple[Retrained, ...]:
     """Every evaluation below `root`, by network, weights and data; a damaged file is noted and passed over."""
-    found: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
+    found: dict[tuple[int, str, str, str], list[dict[str, Any]]] = defaultdict(list)  # two folders may share a name
     for path in sorted(root.glob("net-*/seed-*/*-evaluation*.json")):
         where = path.relative_to(root.parent)
         try:
@@ -57,8 +57,11 @@ def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) ->
         if not _of_front(path.parents[1] / "network.json", index, front):
             notes.append(f"{where} was passed over: it is of another network than the front's {index}.")
             continue
-        found[index, entry["weights"], str(entry["data"])].append(entry)
-    return tuple(Retrained(index=i, weights=w, data=d, entries=tuple(found[i, w, d])) for i, w, d in sorted(found))
+        place = path.stem.partition("-evaluation")[2]
+        found[index, entry["weights"], str(entry["data"]), place].append(entry)
+    return tuple(
+        Retrained(index=i, weights=w, data=d, entries=tuple(found[i, w, d, p])) for i, w, d, p in sorted(found)
+    )
 
 
 def _of_front(description: Path, index: int, front: Sequence[Evaluation]) -> bool:

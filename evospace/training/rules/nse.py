@@ -41,6 +41,7 @@ class NseRule:
     table: CostTable
     budget: Budget
     limits: Limits = ()
+    """Further upper limits, which pruning keeps in reach."""
     weak: PruneRule
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
     """What a weight step draws its architecture from: every gate at 1/2 given that the cost lies in `gates_window`,
