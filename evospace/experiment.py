@@ -46,6 +46,9 @@ from evospace.workbench import Workbench
 TABLE = "latency table"
 """Under this name a run's contents tell which latencies it was counted with."""
 
+COUNTED_SILENTLY = 1000
+"""More operations times block shapes, about ten seconds of counting, are announced to who waits for them."""
+
 
 def search(config: SearchConfig | None = None, *, bare: bool = False, **settings: Any) -> SearchResult:
     """Run (or resume) a search. Give a `SearchConfig`, its fields as keywords, or both (keywords win).
@@ -108,6 +111,9 @@ def prepare(config: SearchConfig) -> "Experiment":
     check_strategy(config)
     if not config.resume:
         check_window(config)
+    operations, shapes = len(pool_names(config.pool, kinds, se=config.se)), len(set(skeleton.blocks()))
+    if operations * shapes > COUNTED_SILENTLY:
+        console(to_stderr=True).print(f"counting {operations} operations at {shapes} block shapes")
     problem = make_problem(config, skeleton, kinds, len(data.classes), latency)
     require_possible(problem)
     out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{time.strftime('%Y%m%d-%H%M%S')}")

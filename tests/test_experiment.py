@@ -67,6 +67,18 @@ def test_a_members_weights_can_be_fed(run: Path) -> None:
     assert float((network(images).argmax(1) == labels).float().mean()) == pytest.approx(member.accuracy)
 
 
+def test_who_waits_for_a_large_pool_to_be_counted_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(SearchConfig(**QUICK))
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("evospace.experiment.COUNTED_SILENTLY", 26)
+    prepare(SearchConfig(**QUICK))
+    out, err = capsys.readouterr()
+    assert out == ""  # `plan --json` and `study` write there
+    assert err.startswith("counting 27 operations at ")
+
+
 @pytest.mark.parametrize("strategy", ["spos", "random", "regularized-evolution", "shrinking"])
 def test_the_rivals_train_near_the_budget_as_nse_does(strategy: str) -> None:
     def near(**settings: Any) -> InBudgetGates | None:
