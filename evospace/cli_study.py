@@ -15,7 +15,7 @@ HELP = """usage: evospace study KIND [flags]
 
   space-size  compare strategies over operations per block, training length and seeds, at equal cost
   ablation    compare variants of nse with nse
-  report      the table and the picture of a study: evospace study report OUT
+  report      the table and the pictures of a study: evospace study report OUT
   ranking     how well a run's scores rank its networks: evospace study ranking RUN
 
 evospace study KIND --help lists the flags. docs/study.md says what is compared and how to go on."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evospace.report.figures import save_figure
-from evospace.study.paired import CONFIDENCE
+from evospace.study.paired import CONFIDENCE, Difference, Effect
 from evospace.study.report import Summary
 
 FIRST = "#000000"
@@ -58,6 +58,65 @@ def _line(axes: Axes, rows: Sequence[Summary], sizes: Sequence[int], place: int,
         elinewidth=1.0,
         capsize=2.5,
         zorder=3 if main else 2,
+    )
+
+
+def draw_effects(path: Path, found: Sequence[Effect]) -> None:
+    """What a larger space does, and nse's leads: each seed, the mean and its interval; a row per method.
+
+    Side by side in a row: each length of training, then all together.
+    """
+    lengths = list(dict.fromkeys(effect.length for effect in found))
+    methods = list(dict.fromkeys(effect.method for effect in sorted(found, key=lambda effect: effect.method != "nse")))
+    ahead = "\u2190 nse behind      nse ahead \u2192"
+    panels: dict[tuple[str, str], dict[tuple[str, int | None], Difference | None]] = {
+        ("largest space less smallest", "\u2190 hurt      helped \u2192"): {
+            (e.method, e.length): e.growth for e in found
+        },
+        ("nse less the method, mean over sizes", ahead): {(e.method, e.length): e.behind for e in found},
+        ("nse less the method, largest space", ahead): {(e.method, e.length): e.behind_in_largest for e in found},
+    }
+    figure = Figure(figsize=(10.0, 2.0 + len(methods) * (0.2 + 0.14 * len(lengths))), layout="constrained")
+    subplots = figure.subplots(1, len(panels), sharey=True)
+    for axes, ((title, sides), differences) in zip(subplots, panels.items(), strict=True):
+        axes.axvline(0.0, color="0.4", linewidth=1.0)
+        for place, length in enumerate(lengths):
+            _intervals(
+                axes, [differences.get((m, length)) for m in methods], length, (place + 0.5) / len(lengths) - 0.5
+            )
+        axes.set_yticks(range(len(methods)), methods)
+        axes.set_yticks(np.arange(len(methods) - 1) + 0.5, minor=True)
+        axes.set_ylim(len(methods) - 0.5, -0.5)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel(sides, fontsize=9)
+        axes.grid(alpha=0.3, axis="x")
+        axes.grid(alpha=0.3, axis="y", which="minor")
+        axes.tick_params(axis="y", which="both", length=0)
+    handles, labels = axes.get_legend_handles_labels()
+    if len(lengths) > 1:
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
+    text = f"tested top-1 (points), paired by seed: each seed, the mean and its {100 * CONFIDENCE:.0f} % interval"
+    figure.supxlabel(text, fontsize=9)
+    save_figure(figure, path)
+
+
+def _intervals(axes: Axes, of_methods: Sequence[Difference | None], length: int | None, shift: float) -> None:
+    """One length of training: a mark and its interval for every method that has one."""
+    at = [(place + 0.8 * shift, d) for place, d in enumerate(of_methods) if d]
+    colour = FIRST if length is None else COLOURS[(length - 1) % len(COLOURS)]
+    for y, d in at:
+        axes.plot(d.values, np.full(len(d.values), y), "o", color=colour, alpha=0.25, markersize=2.5, zorder=2)
+    axes.errorbar(
+        [d.mean for _, d in at],
+        [y for y, _ in at],
+        xerr=[d.half_width or 0.0 for _, d in at],
+        fmt="D",
+        label="all lengths" if length is None else f"training x{length}",
+        color=colour,
+        markersize=4,
+        linewidth=2.0 if length is None else 1.2,
+        capsize=2.5,
+        zorder=3,
     )
 
 

@@ -46,7 +46,10 @@ class Effect:
     growth: Difference | None
     """Accuracy in the largest space less that in the smallest, of the seeds that have both."""
     behind: Difference | None
-    """nse's accuracy less the method's: of each seed the mean over the sizes that both have. `None` for nse."""
+    """nse's accuracy less the method's, the mean over the sizes that both have. `None` for nse.
+
+    Of the seeds that have all of those sizes for both.
+    """
     behind_in_largest: Difference | None
     """The same in the largest space alone."""
 
@@ -117,4 +120,6 @@ def _growth(seeds: Tested, small: int, large: int) -> dict[int, float]:
 
 def _behind(ours: Tested, theirs: Tested, sizes: Set[int]) -> dict[int, float]:
     shared = {s: ours[s].keys() & theirs[s].keys() & sizes for s in ours.keys() & theirs.keys()}
-    return {s: statistics.fmean(ours[s][n] - theirs[s][n] for n in both) for s, both in shared.items() if both}
+    every = set[int]().union(*shared.values())
+    whole = [s for s, both in shared.items() if both and both == every]
+    return {s: statistics.fmean(ours[s][n] - theirs[s][n] for n in every) for s in whole}

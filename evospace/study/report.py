@@ -93,11 +93,11 @@ def _difference(jobs: Sequence[Finished], base: Sequence[Finished]) -> Differenc
 
 
 def write_study_report(path: Path) -> tuple[dict[str, Any], list[Table], list[str]]:
-    """Write `results.json`, `table.md` and the picture of a study; returns an object, tables, and lines for a person.
+    """Write `results.json`, `table.md` and the pictures of a study; returns an object, tables, and lines for a person.
 
     Raises `UsageError` where `path` holds no study, and `DataError` where none of its jobs is finished.
     """
-    from evospace.study.figures import draw_ablation, draw_space_size  # loads matplotlib
+    from evospace.study.figures import draw_ablation, draw_effects, draw_space_size  # loads matplotlib
 
     study = StudyDirectory(path)
     settings = study.require()
@@ -115,21 +115,26 @@ def write_study_report(path: Path) -> tuple[dict[str, Any], list[Table], list[st
         "effects": [asdict(effect) for effect in of_size],
         "jobs": {key: {"result": job.result, "failure": job.failure} for key, job in finished.items()},
     }
-    picture = path / ("ablation.png" if ablation else "space_size.png")
     write_json(path / "results.json", found)
     titled = {"Tested top-1 over seeds": texts_of(rows)}
     if of_size:
         titled["What the largest space does, beside the smallest"] = texts_of_effects(of_size)
     write_text(path / "table.md", "\n".join(markdown(*texts) for texts in titled.values()))
-    drawn = rows if ablation else summaries(of_whole_seeds(finished.values()), list(COMPARED))
-    if drawn:  # not where every job has failed
-        (draw_ablation if ablation else draw_space_size)(picture, drawn)
+    wrote = ["results.json", "table.md"]
+    if ablation:
+        draw_ablation(path / "ablation.png", rows)
+        wrote.append("ablation.png")
+    elif whole := summaries(of_whole_seeds(finished.values()), list(COMPARED)):  # not where every job has failed
+        draw_space_size(path / "space_size.png", whole)
+        wrote.append("space_size.png")
+    if any(effect.growth or effect.behind for effect in of_size):
+        draw_effects(path / "effects.png", of_size)
+        wrote.append("effects.png")
     failures = [f"failed: {text}" for row in rows for text in row.failures]
-    wrote = ", ".join(str(path / name) for name in ("results.json", "table.md", *([picture.name] if drawn else [])))
     legend = [LEGEND, *([LEGEND_OF_DIFFERENCES] if any(row.difference for row in rows) else [])]
     legend += [LEGEND_OF_EFFECTS] if of_size else []
     tables = [study_table(title, *texts) for title, texts in titled.items()]
-    return found, tables, [*legend, *failures, f"wrote {wrote}"]
+    return found, tables, [*legend, *failures, f"wrote {', '.join(str(path / name) for name in wrote)}"]
 
 
 LEGEND = (
@@ -137,8 +142,8 @@ LEGEND = (
 )
 LEGEND_OF_EFFECTS = (
     "growth: top-1 in the largest space less that in the smallest, in points, paired by seed, with its 95 % interval;"
-    " nse ahead: nse's top-1 less the method's, mean over sizes, paired by seed; in largest: in that space alone;"
-    " x all: the mean over the lengths, of the seeds that have every one"
+    " nse ahead: nse's top-1 less the method's, mean over sizes, of the seeds that have all; in largest: in that space"
+    " alone; x all: the mean over the lengths, of the seeds that have every one"
 )
 LEGEND_OF_DIFFERENCES = "diff: mean difference to base in points, paired by seed, with its 95 % interval"
 

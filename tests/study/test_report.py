@@ -7,7 +7,8 @@ from PIL import Image
 
 from evospace.cli import main
 from evospace.study.directory import StudyDirectory
-from evospace.study.figures import draw_ablation, draw_space_size
+from evospace.study.figures import draw_ablation, draw_effects, draw_space_size
+from evospace.study.paired import effects
 from evospace.study.plan import BASE, VARIANTS, plan_jobs
 from evospace.study.report import markdown, summaries, texts_of
 from tests.study.made import finished, result, settings
@@ -70,6 +71,24 @@ def test_all_that_is_finished_is_drawn_and_what_is_not_is_left_out(tmp_path: Pat
     assert np.asarray(Image.open(path).convert("L")).std() > 1
 
 
+def test_effects_are_drawn_where_there_is_one(tmp_path: Path) -> None:
+    jobs = [finished(v, s, 0.9 + 0.01 * s, n) for v in ("nse", "spos") for s in (0, 1) for n in (5, 27)]
+    jobs += [finished("nse", 0, 0.9, 5, 2), finished("spos", 0, 0.8, 5, 2), finished("darts", 0, 0.8, 5, 2)]
+    for found in (jobs, jobs[-2:]):  # the last two: no growth, and one lead alone
+        draw_effects(tmp_path / "effects.png", effects(found, ["nse", "darts", "spos"]))
+        assert np.asarray(Image.open(tmp_path / "effects.png").convert("L")).std() > 1
+
+
+def test_a_study_of_one_method_at_one_size_has_no_effects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = StudyDirectory(tmp_path / "study")
+    made = settings(strategies="nse", operations="5", seeds=1, out=str(study.path))
+    study.open(made)
+    study.database.add(plan_jobs(made)[0], result=result(0.9))
+    assert main(["study", "report", str(study.path)]) == 0
+    assert "effects.png" not in capsys.readouterr().out
+    assert [file.name for file in study.path.glob("*.png")] == ["space_size.png"]
+
+
 def test_a_study_in_which_every_job_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = StudyDirectory(tmp_path / "study")
     made = settings(strategies="nse", operations="5,27", seeds=1, out=str(study.path))
@@ -79,8 +98,8 @@ def test_a_study_in_which_every_job_failed_is_told(tmp_path: Path, capsys: pytes
     out = capsys.readouterr().out
     assert "no network fits" in out
     assert "table.md" in out
-    assert "space_size.png" not in out
-    assert not (study.path / "space_size.png").exists()
+    assert "png" not in out
+    assert not list(study.path.glob("*.png"))
 
 
 def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,3 +125,4 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert {row["seeds"] for row in found["summaries"]} == {2}
     assert (study.path / "table.md").read_text().count("| nse |") == 3
     assert (study.path / "space_size.png").stat().st_size > 10_000
+    assert (study.path / "effects.png").stat().st_size > 10_000
