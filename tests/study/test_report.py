@@ -3,6 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 from PIL import Image
 
 from evospace.cli import main
@@ -71,12 +74,29 @@ def test_all_that_is_finished_is_drawn_and_what_is_not_is_left_out(tmp_path: Pat
     assert np.asarray(Image.open(path).convert("L")).std() > 1
 
 
-def test_effects_are_drawn_where_there_is_one(tmp_path: Path) -> None:
-    jobs = [finished(v, s, 0.9 + 0.01 * s, n) for v in ("nse", "spos") for s in (0, 1) for n in (5, 27)]
-    jobs += [finished("nse", 0, 0.9, 5, 2), finished("spos", 0, 0.8, 5, 2), finished("darts", 0, 0.8, 5, 2)]
-    for found in (jobs, jobs[-2:]):  # the last two: no growth, and one lead alone
-        draw_effects(tmp_path / "effects.png", effects(found, ["nse", "darts", "spos"]))
-        assert np.asarray(Image.open(tmp_path / "effects.png").convert("L")).std() > 1
+def test_effects_are_drawn_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the row of its method the mean of each difference, first at length 1, then at 2, then of both."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr("evospace.study.figures.save_figure", lambda figure, _: drawn.append(figure))
+    jobs = [finished("nse", s, a, n, x) for s in (0, 1) for n, a in ((5, 0.90), (27, 0.93)) for x in (1, 2)]
+    jobs += [finished("spos", s, a, n) for s in (0, 1) for n, a in ((5, 0.91), (27, 0.90))]
+    draw_effects(tmp_path, effects(jobs, ["spos", "nse"]))
+    growth, over_sizes, in_largest = drawn[0].axes
+    assert [label.get_text() for label in growth.get_yticklabels()] == ["nse", "spos"]
+    assert [_means(axes) for axes in (growth, over_sizes, in_largest)] == [
+        [[(3.0, 0), (-1.0, 1)], [(3.0, 0)], [(3.0, 0)]],
+        [[(1.0, 1)], [], []],
+        [[(3.0, 1)], [], []],
+    ]
+    draw_effects(tmp_path, effects([finished("nse", 0, 0.9), finished("spos", 0, 0.8)], ["nse", "spos"]))
+    assert [_means(axes) for axes in drawn[1].axes] == [[[]], [[(10.0, 1)]], [[]]]  # a size, a seed: a lead alone
+
+
+def _means(axes: Axes) -> list[list[tuple[float, int]]]:
+    """Of each length the means and their rows."""
+    lines = [container.lines[0] for container in axes.containers if isinstance(container, ErrorbarContainer)]
+    points = [np.asarray(line.get_xydata()).tolist() for line in lines if line is not None]
+    return [[(round(x, 6), round(y)) for x, y in of_length] for of_length in points]
 
 
 def test_a_study_of_one_method_at_one_size_has_no_effects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
