@@ -4,6 +4,7 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from evospace.errors import UsageError, reason
@@ -13,7 +14,8 @@ from evospace.ops.modern.reparam import has_branches, reparametrise
 from evospace.ops.spec import BlockShape, OpSpec
 
 METRICS = ("macs", "params")
-"""`macs`: multiply-adds of convolutions and linear layers for one image; `params`: trainable parameters.
+"""`macs`: multiply-adds of convolutions, linear layers and matrix products (those of attention) for one image, as
+PyTorch's counter knows them: what is multiplied element by element is not among them; `params`: parameters.
 
 Both of what is shipped: where branches train beside one another and become one convolution, of that one.
 """
@@ -44,7 +46,8 @@ def _count_op(kind: OperationKind, spec: OpSpec, shape: BlockShape) -> dict[str,
 def _require_contract(spec: OpSpec, shape: BlockShape, images: tuple[int, ...]) -> None:
     """Raise `UsageError`, naming the operation and the block, where a user's own does not do what `BlockShape` says.
 
-    It has to give the right shape where it is counted, on `meta`, and in training, on two images of zeros.
+    It has to give the right shape where it is counted, on `meta`, and in training, on two images of zeros, and to be
+    made of what a search can train and test (`shortcoming`).
     """
     wanted = (shape.out_channels, shape.out_resolution, shape.out_resolution)
     where = f"operation {spec.name}, of a file of --ops, for {images} -> {(1, *wanted)} at stride {shape.stride}"
@@ -55,6 +58,8 @@ def _require_contract(spec: OpSpec, shape: BlockShape, images: tuple[int, ...]) 
                 module = build_op(spec, shape)
                 if not isinstance(module, nn.Module):
                     raise UsageError(f"{where}: returns {module!r:.80}; return a torch.nn.Module")
+                if text := shortcoming(module):
+                    raise UsageError(f"{where}: {text}")
                 found = module.train(training)(torch.zeros((batch, *images[1:])))
                 if isinstance(found, Tensor) and found.requires_grad:
                     torch.autograd.backward(found.sum())
@@ -65,6 +70,20 @@ def _require_contract(spec: OpSpec, shape: BlockShape, images: tuple[int, ...]) 
         if not isinstance(found, Tensor) or tuple(found.shape) != (batch, *wanted):
             given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise UsageError(f"{when}: gives {given}; use shape.in_channels, shape.out_channels and shape.stride")
+
+
+def shortcoming(module: nn.Module) -> str:
+    """Why a search cannot hold `module` as an operation, whatever it computes; empty where nothing speaks against it.
+
+    All parameters are drawn anew and trained, and a network is tested image by image.
+    """
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            return f"parameter {name} is not trainable; register what is fixed as a buffer"
+    for name, norm in module.named_modules():
+        if isinstance(norm, _BatchNorm) and norm.running_mean is None:
+            return f"{name or 'BatchNorm'} keeps no running statistics, so that a test depends on the batch; track them"
+    return ""
 
 
 def count_op(spec: OpSpec, shape: BlockShape) -> dict[str, int]:

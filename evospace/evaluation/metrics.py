@@ -51,11 +51,11 @@ def evaluate_network(network: nn.Module, split: Split, classes: int, batch_size:
             if not bool(logits.isfinite().all()):
                 raise ValueError("gives logits that are not finite; train it again, with a smaller --lr")
             loss += functional.cross_entropy(logits, labels, reduction="sum").double()
-            probabilities = logits.softmax(1)
             pairs.append((classes * labels + logits.argmax(1)).cpu())
-            for metric in (top1, top5, calibration):
+            for metric in (top1, top5):  # of logits: probabilities far below the largest are all the same, 0
                 if metric is not None:
-                    metric.update(probabilities, labels)
+                    metric.update(logits, labels)
+            calibration.update(logits.softmax(1), labels)
     return TestResult(
         images=len(split),
         top1=float(top1.compute()),

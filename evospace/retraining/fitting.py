@@ -38,17 +38,23 @@ def widened(described: DescribedNetwork, width: float) -> DescribedNetwork:
 
 
 def fitting_width(described: DescribedNetwork, budget: Budget) -> float:
-    """The largest width, in steps of `STEP`, whose cost lies in the budget; the cost never falls with the width.
+    """The largest width, in steps of `STEP` up to `WIDEST`, whose cost lies in the budget.
+
+    The cost never falls with the width.
 
     Raises `BudgetError` where none does, with the nearest costs.
     """
     low, high = round(NARROWEST / STEP), round(WIDEST / STEP)
     if _cost(described, low, budget) > budget.high:
         raise BudgetError(f"{budget}: at width {NARROWEST} the network costs {_shown(described, low, budget)} already")
+    if _cost(described, high, budget) <= budget.high:
+        low = high
     while high - low > 1:
         middle = (low + high) // 2
         fits = _cost(described, middle, budget) <= budget.high
         low, high = (middle, high) if fits else (low, middle)
+    if low == high and _cost(described, low, budget) < budget.low:
+        raise BudgetError(f"{budget}: at width {WIDEST} the network costs {_shown(described, low, budget)} only")
     if _cost(described, low, budget) < budget.low:
         raise BudgetError(
             f"{budget} lies between two widths: {STEP * low:.3f} costs {_shown(described, low, budget)}, the next step"

@@ -21,6 +21,7 @@ from evospace.runs.contents import Origin, hash_of_test, place_of
 from evospace.runs.files import file_sha256
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import Job
+from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config
 from evospace.space.described import DescribedNetwork
 
@@ -76,6 +77,8 @@ def prepare(config: RetrainConfig) -> Retraining:
     run = run_of(config.network) if config.network else None
     for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
         origin.require_test(config.data, data.name, data.contents)
+    if config.init == "supernet" and run:
+        _require_own_images(run, found[0].described, config, data)
     Policy(aa=config.aa, reprob=config.reprob)
     networks = {f.index: _for_images(f.described, config, data, name, start) for f in found}
     hashes = {f"network {i:02d}": _hash(described) for i, described in networks.items()}
@@ -135,6 +138,20 @@ def _start(found: FoundNetwork, config: RetrainConfig) -> Path | None:
     if found.supernet_weights is None:
         raise UsageError(f"--init supernet: {found.described.name} is not of a run; name RUN or RUN/front.json#i")
     return found.supernet_weights
+
+
+def _require_own_images(run: RunDirectory, described: DescribedNetwork, config: RetrainConfig, data: ImageData) -> None:
+    """Raise `UsageError` where `data` are not the images of the run's search, from wherever they are named.
+
+    What a front stores of a supernet has a head for the search's classes, and no normalisation to go with it.
+    """
+    origin = origin_of(run)
+    same = origin.is_of(config.data) or (origin.test != "" and hash_of_test(data.contents) == origin.test)
+    if not same or tuple(data.classes) != described.class_names:
+        raise UsageError(
+            f"--init supernet: {data.name} is not what {run.path} was searched on ({described.data}); retrain on that,"
+            " then fine-tune with --init CHECKPOINT --data"
+        )
 
 
 def _for_images(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from evospace.cost.count import count_module
+from evospace.cost.count import count_module, shortcoming
 from evospace.ops.build import build_op
 from evospace.ops.spec import BlockShape, OpSpec
 
@@ -27,9 +27,9 @@ def check_operation(spec: OpSpec, activation: str = "relu") -> None:
             check_operation(spec)
 
     Checked, at strides 1 and 2, with and without a change of channels, at odd and even resolutions: the
-    output's shape; that gradient reaches every parameter and the input; that the input, which other
-    operations share, is left as it was; that it builds on the `meta` device and its MACs are counted
-    (zero only where there are no parameters); and, once, that two builds share
+    output's shape; that gradient reaches every parameter and the input; that BatchNorm keeps statistics;
+    that the input, which other operations share, is left as it was; that it builds on the `meta` device
+    and its MACs are counted (zero only where there are no parameters); and, once, that two builds share
     nothing and that the name says it all.
     """
     _check_name(spec)
@@ -65,6 +65,8 @@ def _check_pass(spec: OpSpec, shape: BlockShape) -> None:
     """One forward and backward pass in train mode."""
     where = _where(spec, shape)
     module = build_op(spec, shape).train()
+    text = shortcoming(module)
+    assert not text, f"{where}: {text}"
     images = torch.randn(BATCH, shape.in_channels, shape.resolution, shape.resolution, requires_grad=True)
     given = images.clone()  # in-place changes of a leaf are an error of PyTorch; those of `given` can be told
     before = given.detach().clone()
@@ -81,7 +83,6 @@ def _check_pass(spec: OpSpec, shape: BlockShape) -> None:
 def _check_gradients(module: nn.Module, images: Tensor, where: str) -> None:
     assert images.grad is not None, f"{where}: no gradient reaches the input"
     for name, parameter in module.named_parameters():
-        assert parameter.requires_grad, f"{where}: parameter {name} is not trainable"
         assert parameter.grad is not None, f"{where}: no gradient reaches parameter {name}"
         assert bool(parameter.grad.isfinite().all()), f"{where}: the gradient of {name} is not finite"
 

@@ -46,8 +46,8 @@ class Recipe:
     amp: bool = False
     """Compute in bfloat16 where that is safe."""
     drop_path: float = 0.0
-    """Probability that an operation's output is dropped from the last shape-keeping block, growing from 0 at the first
-    (stochastic depth, Huang et al., 2016)."""
+    """Probability that an operation's output is dropped, growing from 0 at the first block to this at the last
+    (stochastic depth, Huang et al., 2016); blocks that change the shape drop nothing."""
     clip_grad: float = 0.0
     """Largest norm of all gradients together; 0 means no limit."""
 

@@ -226,11 +226,14 @@ class RoundTrainer:
         loss = functional.cross_entropy(logits, labels)
         state.weight_optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(parameters_of(state.weight_optimiser), CLIP)
+        norm = nn.utils.clip_grad_norm_(parameters_of(state.weight_optimiser), CLIP)
+        if not norm.isfinite():  # clipping made it NaN, and with it all weights: no later loss may tell of it
+            return math.inf, logits.detach()
         state.weight_optimiser.step()
         return float(loss.detach()), logits.detach()
 
 
 def collapsed(report: EpochReport, best: float, chance: float) -> bool:
-    """A loss that is not finite, or an accuracy under half of the best so far once that was twice chance."""
+    """A loss that is not finite (a gradient is told as one), or an accuracy under half of the best once that was twice
+    chance."""
     return not math.isfinite(report.loss) or (best > 2 * chance and report.accuracy < best / 2)

@@ -47,6 +47,13 @@ def test_top_five_of_seven_classes() -> None:
     assert result.top5 == pytest.approx(5 / 7)
 
 
+def test_top_five_where_probabilities_are_too_small_to_be_told_apart() -> None:
+    logits = torch.tensor([[-160.0, -150.0, -140.0, -130.0, -120.0, -110.0, 0.0]]).repeat(7, 1)
+    assert evaluate_network(Fixed(logits), split(list(range(7))), 7, 3).top5 == pytest.approx(5 / 7)
+    logits = torch.tensor([[-50.0, -60.0, -160.0, -170.0, -180.0, -190.0, 100.0]]).repeat(2, 1)
+    assert evaluate_network(Fixed(logits), split([3, 5]), 7, 2).top5 == pytest.approx(1 / 2)
+
+
 def test_the_network_is_in_eval_mode_and_gets_no_gradient() -> None:
     seen: list[bool] = []
     network = Fixed(torch.zeros(2, 3))

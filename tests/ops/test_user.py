@@ -154,6 +154,8 @@ def test_a_stored_operation_needs_its_own_source(ops_file: Path) -> None:
         ("return nn.Linear(3, 4)", "RuntimeError: "),
         (f"return Convolution({SIZES}, output=lambda x: x.flatten())", "in training: gives (216,); use shape."),
         (f"return Convolution({SIZES}, output=lambda x: 1 / 0)", "in training: ZeroDivisionError: division by zero"),
+        ("return nn.Conv2d(8, 12, 1, stride=2).requires_grad_(False)", "parameter weight is not trainable; register"),
+        ("return nn.Sequential(nn.Conv2d(8, 12, 1, 2), nn.BatchNorm2d(12, track_running_stats=False))", "1 keeps no"),
         (f"return Convolution({SIZES}, output=in_place)", "in training: RuntimeError: one of the variables needed for"),
     ],
 )

@@ -408,6 +408,24 @@ def test_no_training_outlives_its_queue(tmp_path: Path, monkeypatch: pytest.Monk
     assert not any(process.is_alive() for process in begun)
 
 
+def test_a_supernets_weights_go_on_with_the_images_of_their_search_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, run = tmp_path / "images", tmp_path / "run"
+    folder(str(images), count=20)
+    folder(str(tmp_path / "others"), count=30)  # with the same classes
+    quick = ["--epochs", "1", "--samples", "6", "--max-rounds", "1", "--calibration-batches", "1"]
+    assert main(["search", "--data", str(images), "--budget", "macs=1M", *quick, "--out", str(run)]) == 0
+    again = ["retrain", f"{run}#0", "--init", "supernet", "--epochs", "1", "--out"]
+    assert main([*again, str(tmp_path / "same")]) == 0
+    images.rename(tmp_path / "moved")
+    assert main([*again, str(tmp_path / "same-moved"), "--data", str(tmp_path / "moved")]) == 0
+    for data in (str(tmp_path / "others"), "digits"):
+        assert main([*again, str(tmp_path / "refused"), "--data", data]) == 2
+        assert "is not what" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
+
+
 def test_a_folder_divided_anew_since_the_search_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, run = tmp_path / "images", tmp_path / "run"
     folder(str(images), count=20)

@@ -33,6 +33,16 @@ def test_a_window_between_two_widths_is_refused_with_the_nearest_costs(small: De
         fitting_width(small, Budget(metric="macs", low=now + 1, high=now + 2))
 
 
+def test_a_budget_above_the_widest_is_refused_and_one_at_the_widest_is_met(
+    small: DescribedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evospace.retraining.fitting.WIDEST", 1.5)
+    widest = cost(widened(small, 1.5))["macs"]
+    assert fitting_width(small, Budget(metric="macs", low=widest, high=widest)) == 1.5
+    with pytest.raises(BudgetError, match=r"at width 1\.5 the network costs .* only"):
+        fitting_width(small, Budget(metric="macs", low=widest + 1, high=2 * widest))
+
+
 def test_the_network_fits_the_images_and_flags(small: DescribedNetwork) -> None:
     changed = adapted(small, RetrainConfig(se=True, activation="swish", width=0.5), channels=3, size=40)
     assert changed.skeleton.image_channels == 3

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evospace.cost.budget import Budget
 from evospace.cost.network_cost import cost_tables
@@ -250,6 +250,37 @@ def test_a_collapsed_epoch_is_taken_back_and_the_round_goes_on() -> None:
     assert {id(p) for g in state.weight_optimiser.param_groups for p in g["params"]} == {
         id(p) for p in state.supernet.parameters()
     }
+
+
+@pytest.mark.parametrize("step", [0, 3, 7])  # of 4 in an epoch: the first, and the last of each
+def test_a_gradient_that_is_not_finite_touches_no_weight_and_its_epoch_is_taken_back(
+    step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, norms = nn.utils.clip_grad_norm_, list[Tensor]()
+
+    def spoilt(parameters: list[nn.Parameter], most: float) -> Tensor:
+        if len(norms) == step:
+            gradient = parameters[0].grad
+            assert gradient is not None
+            gradient.view(-1)[0] = float("inf")
+        norms.append(clip(parameters, most))
+        return norms[-1]
+
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", spoilt)
+    state = trainer().run()
+    assert state.position.rollbacks == 1
+    assert state.position.epoch == 2
+    assert [bool(norm.isfinite()) for norm in norms].count(False) == 1
+    assert all(p.isfinite().all() for p in state.supernet.parameters())
+
+
+def test_a_fitness_gradient_that_is_not_finite_is_left_out_though_the_loss_is() -> None:
+    state = start(trainer())
+    before = state.fitness.alpha.detach().clone()
+    state.fitness.alpha.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
+    batch = next(iter(split(16).epoch(8)))
+    fitness_step(state, batch, draw_pairs(state.space, state.fitness, np.random.default_rng(0)), TABLE, BUDGET)
+    assert torch.equal(state.fitness.alpha, before)
 
 
 def test_training_goes_on_from_any_step_to_the_same_bits() -> None:

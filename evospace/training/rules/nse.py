@@ -107,7 +107,7 @@ def fitness_step(state: TrainState, batch: Batch, pairs: Sequence[Pair], table: 
 
 
 def pair_gradient(state: TrainState, batch: Batch, pairs: Sequence[Pair], penalty: Callable[[Tensor], Tensor]) -> float:
-    """Set alpha's gradient by one pair of subsets per block, or to `None` where the loss is not finite.
+    """Set alpha's gradient by one pair of subsets per block, or to `None` where the loss or it is not finite.
 
     `penalty` of the cost is a scalar, of u ``[blocks]``, the weight of each pair's first. Returns the loss with its
     penalty; weights get no gradient.
@@ -124,6 +124,9 @@ def pair_gradient(state: TrainState, batch: Batch, pairs: Sequence[Pair], penalt
         state.fitness_optimiser.zero_grad(set_to_none=True)
         if loss.isfinite() and loss.requires_grad:
             torch.autograd.backward(loss)
+        gradient = state.fitness.alpha.grad
+        if gradient is not None and not gradient.isfinite().all():
+            state.fitness.alpha.grad = None
     finally:
         for weight in weights:
             weight.requires_grad_(True)

@@ -64,8 +64,7 @@ class ProxylessRule:
             return log_cost_penalty(whole + (two - two.detach()), self.budget.target)
 
         pair_gradient(state, held_out, pairs, penalty)
-        gradient = state.fitness.alpha.grad
-        if gradient is not None and gradient.isfinite().all():
+        if state.fitness.alpha.grad is not None:
             state.fitness_optimiser.step()
             rescale(state.fitness, state.space, pairs, before)
 
