@@ -18,6 +18,7 @@ from evospace.cli_networks import evaluate_command, export_command, report_comma
 from evospace.cli_study import study_command
 from evospace.config import SearchConfig, load_config
 from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError, printable, unknown_name
+from evospace.runs.signals import before_anything
 
 HELP = """usage: evospace COMMAND [flags]
 
@@ -106,7 +107,8 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
 
 def _search(args: Sequence[str]) -> int:
     config = _search_config(args, "search", SEARCH_HELP)
-    from evospace.experiment import search
+    with before_anything():
+        from evospace.experiment import search
 
     try:
         search(config)
@@ -124,9 +126,12 @@ Go on from the space and front of a search with more operations; RUN is only rea
 
 def _extend(args: Sequence[str]) -> int:
     if not args or args[0].startswith("-"):
+        if args and args[0] in ("-h", "--help"):
+            parse(SearchConfig, args=["--help"], prog="evospace extend RUN", description=EXTEND_HELP)
         print(EXTEND_HELP)
-        return 0 if args and args[0] in ("-h", "--help") else 2
-    from evospace.extension import extend, extension_defaults
+        return 2
+    with before_anything():
+        from evospace.extension import extend, extension_defaults
 
     run = Path(args[0])
     default = extension_defaults(run)
@@ -223,12 +228,14 @@ def _show(args: Sequence[str]) -> int:
         network |= found
         for line in warnings:
             print(f"evospace: warning: {printable(line)}", file=sys.stderr)
+    run = find_run(parsed.network)
+    front, summaries = (read_front(run.front), run.database.summaries()) if run else (None, [])
     if parsed.json:
-        print(json.dumps(network))
+        of_run = {"rounds": summaries, "front": [e.to_json() for e in front.members]} if front else {}
+        print(json.dumps(network | of_run))
         return 0
     screen = console()
-    if run := find_run(parsed.network):
-        front, summaries = read_front(run.front), run.database.summaries()
+    if run and front:
         screen.print(rounds_table(summaries, front.metric))
         screen.print(front_table(front.members, f"Pareto front of {run.path}", front.measured))
         if plan := run.plan():

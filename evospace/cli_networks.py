@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evospace.cli_arguments import parse, stored_config, take
 from evospace.errors import UsageError, printable
+from evospace.runs.signals import before_anything
 from evospace.settings_file import load_settings
 
 RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images are never read.
@@ -28,7 +29,8 @@ def retrain_command(args: Sequence[str]) -> int:
     config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
     if config.resume and not stored and not config.network and not config.init:
         raise UsageError(f"--out {config.out}: holds no retraining that --resume could go on with; give its folder")
-    from evospace.retraining.command import retrain
+    with before_anything():
+        from evospace.retraining.command import retrain
 
     retrain(config)
     return 0

@@ -13,10 +13,10 @@ from evospace.errors import UsageError
 from evospace.settings_file import LARGEST, check_out, check_settings, load_settings
 
 NOT_PART_OF_THE_RESULT = frozenset(
-    {"out", "resume", "device", "workers", "debug", "max_rounds", "data_dir", "ops", "latency_table"}
+    {"data", "out", "resume", "device", "workers", "debug", "max_rounds", "data_dir", "ops", "latency_table"}
 )
 """Settings that may differ when a run is resumed: `max_rounds` only stops earlier, and the data, the user's operations
-and the latency table are compared by content."""
+and the latency table are compared by content, from wherever they are named."""
 
 
 @dataclass(frozen=True, kw_only=True)

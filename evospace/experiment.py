@@ -3,13 +3,13 @@
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
@@ -18,9 +18,10 @@ from evospace.cost.latency_file import read_latency_table
 from evospace.cost.latency_table import LatencyTable
 from evospace.data import ImageData, hold_out, load_data, require_enough, with_train_images
 from evospace.devices import device_of, rng_devices
-from evospace.errors import BudgetError, CollapseError, UsageError, printable
+from evospace.errors import BudgetError, CollapseError, UsageError, printable, unknown_name
 from evospace.forecast import forecast, report_space
 from evospace.lab import SupernetLab
+from evospace.networks import origin_of
 from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
@@ -32,10 +33,10 @@ from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
 from evospace.result import SearchResult, members_of
 from evospace.runs.checkpoints import TrainingCheckpoints
-from evospace.runs.files import write_json, writing
+from evospace.runs.files import this_moment, write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
-from evospace.runs.signals import Signals
+from evospace.runs.signals import Signals, before_anything
 from evospace.space.skeleton import Skeleton, make_skeleton
 from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
 from evospace.strategies.nse import first_state
@@ -58,10 +59,26 @@ def search(config: SearchConfig | None = None, *, bare: bool = False, **settings
 
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
-    settings = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in settings.items()}
+    settings = {name: _plain(value) for name, value in settings.items()}
+    known = {field.name for field in fields(SearchConfig)}
+    if unknown := settings.keys() - known:
+        raise unknown_name("setting", min(unknown), known)
+    if not isinstance(config, SearchConfig | None):
+        raise UsageError(f"search({config!r:.40}): give a SearchConfig, or settings by name, e.g. data='digits'")
     config = replace(config or _stored(**settings), **settings)
     config.check_required()
-    return (_finished(config) if config.resume else None) or replace(prepare(config), bare=bare).run()
+    with before_anything():
+        if config.resume and (done := _finished(config)):
+            return done
+        prepared = replace(prepare(config), bare=bare)
+    return prepared.run()
+
+
+def _plain(value: Any) -> Any:
+    """A path as text, a number of NumPy as one of Python."""
+    return (
+        os.fspath(value) if isinstance(value, os.PathLike) else value.item() if isinstance(value, np.generic) else value
+    )
 
 
 def _stored(*, out: Any = "", resume: Any = False, **_: Any) -> SearchConfig:
@@ -71,16 +88,18 @@ def _stored(*, out: Any = "", resume: Any = False, **_: Any) -> SearchConfig:
 
 
 def _finished(config: SearchConfig) -> SearchResult | None:
-    """The result of a run that has nothing left to do; the data are not even opened."""
+    """The result of a run that has nothing left to do; the data are opened only where they lie elsewhere now."""
     run = RunDirectory(Path(config.out))
-    if not run.begun:
+    if not run.begun or not origin_of(run).is_of(config.data):
         return None
     run.check_settings(config)
     run.check_contents(_sources(load_ops(config.ops)), operations=True)
     front = run.finished_front(config.max_rounds)
     if front is None:
         return None
-    console().print(front_table(front.members, f"{run.path} is finished; its Pareto front", front.measured))
+    rounds = run.database.summaries()[-1]["round"]
+    title = f"has had {rounds} rounds already" if 0 < config.max_rounds < rounds else "is finished"
+    console().print(front_table(front.members, f"{run.path} {title}; its Pareto front", front.measured))
     return SearchResult(run=run.path, front=members_of(run, front))
 
 
@@ -116,7 +135,7 @@ def prepare(config: SearchConfig) -> "Experiment":
         console(to_stderr=True).print(f"counting {operations} operations at {shapes} block shapes")
     problem = make_problem(config, skeleton, kinds, len(data.classes), latency)
     require_possible(problem)
-    out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{time.strftime('%Y%m%d-%H%M%S')}")
+    out = Path(config.out or f"runs/{printable(Path(config.data).resolve().name)}-{this_moment()}")
     return Experiment(
         config=config,
         data=data,

@@ -1,5 +1,6 @@
 """A search goes on with operations that were not there when it began (docs/method.md, "Continuing")."""
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from evospace.ops.user import load_ops
 from evospace.result import SearchResult
 from evospace.runs.files import FULL, flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
+from evospace.runs.signals import before_anything
 from evospace.runs.stored_settings import read_config
-from evospace.settings_file import completed, settings_from
+from evospace.settings_file import as_flags, completed, settings_from
 from evospace.strategies.contract import SearchState
 from evospace.strategies.nse import extended
 from evospace.strategies.queues import shuffled
@@ -65,7 +67,11 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
     new = RunDirectory(Path(config.out))
     if not (new.path / "config.yaml").exists():
         added = pool_names(config.pool, load_ops(config.ops), se=config.se)
-        _create(old, new, prepare(replace(whole, resume=False)), states[-1], added)
+        with before_anything():
+            experiment = prepare(replace(whole, resume=False))
+        flags = as_flags(config.to_dict(), extension_defaults(run).to_dict(), ("out", "resume", "debug"))
+        command = " ".join([f"evospace extend {shlex.quote(str(run.resolve()))}", *flags])
+        _create(old, new, experiment, states[-1], added, command)
     elif not config.resume:
         raise UsageError(f"{new.path} holds a run already; add --resume to go on, or choose another --out")
     return search(replace(whole, resume=True))
@@ -90,7 +96,12 @@ def _check_latencies(experiment: Experiment, state: SearchState) -> None:
 
 
 def _create(
-    old: RunDirectory, new: RunDirectory, experiment: Experiment, state: SearchState, added: Sequence[str]
+    old: RunDirectory,
+    new: RunDirectory,
+    experiment: Experiment,
+    state: SearchState,
+    added: Sequence[str],
+    command: str,
 ) -> None:
     """Build the new run directory beside its place, then move it there: it is whole or it is not there.
 
@@ -119,7 +130,7 @@ def _create(
             old.database.copy_extended(made.path / "run.db", extended(state, queues, experiment.config.candidates))
             for path in kept:
                 shutil.copyfile(path, made.path / path.relative_to(old.path))
-            write_text(made.path / "extended-from.txt", f"{old.path.resolve()} after round {state.round}\n")
+            write_text(made.path / "extended-from.txt", f"{old.path.resolve()} after round {state.round}\n{command}\n")
             made.path.replace(new.path)
             flush_folder(new.path.parent)
     except OSError as error:

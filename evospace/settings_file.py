@@ -1,6 +1,7 @@
 """Settings read from YAML and checked, for any flat dataclass of plain values. No torch here."""
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -84,6 +85,20 @@ def changed_settings(cls: type[Any], old: dict[str, Any], new: dict[str, Any], b
     old = completed(cls, old)
     stored = {f.name: old.get(f.name, f.default) for f in fields(cls) if f.name not in but}
     return [f"{key}: {was!r} -> {new[key]!r}" for key, was in stored.items() if was != new[key]]
+
+
+def as_flags(settings: Mapping[str, Any], defaults: Mapping[str, Any], but: Collection[str]) -> list[str]:
+    """The settings that are not the default ones, as a command line gives them, those of `but` left out."""
+    parts = []
+    for key, value in settings.items():
+        if key in but or defaults.get(key, "") == value:
+            continue
+        name = str(key).replace("_", "-")
+        if isinstance(value, bool):
+            parts.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            parts.append(f"--{name} {shlex.quote(str(value))}")
+    return parts
 
 
 def _check_type(key: str, value: Any, hint: Any, where: str) -> None:

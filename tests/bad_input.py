@@ -103,6 +103,12 @@ def parts(train: tuple[str, ...], test: tuple[str, ...]) -> Make:
     return make
 
 
+def parts_of_other_names() -> None:
+    """Two parts that would be classes."""
+    folder("images/Training")
+    folder("images/Testing", first=5000)
+
+
 def _socket() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(ODD))
@@ -148,6 +154,8 @@ IMAGES = [
     Case("a text file among the images", also(lambda: Path("images/b/notes.txt").touch()), CHECK, 0),
 ]
 FOLDERS = [
+    Case("parts of other names", parts_of_other_names, SEARCH, 4),
+    Case("images outside the classes", also(lambda: picture(999).save("images/odd.png")), CHECK, 0),
     Case("no such folder", lambda: None, SEARCH, 2),
     Case("a name too long for the file system", lambda: None, f"check {'a' * 300}", 2),
     Case("the home of nobody", lambda: None, "check ~nobody-of-that-name/x", 2),

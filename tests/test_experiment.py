@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,10 +11,13 @@ import evospace
 from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.data import hold_out, load_data
-from evospace.errors import UsageError
+from evospace.errors import DataError, InterruptedRunError, UsageError
 from evospace.experiment import prepare
+from evospace.runs.database import RunDatabase
+from evospace.runs.run_directory import RunDirectory
 from evospace.sampling.in_budget import InBudgetGates
 from evospace.training.rules.uniform import UniformRule
+from tests.bad_input import folder
 from tests.interruptions import content
 
 QUICK: dict[str, Any] = {"data": "digits", "budget": "macs=0.3M", "epochs": 1, "samples": 4, "operations": 2}
@@ -35,6 +39,61 @@ def test_the_directory_alone_goes_on(run: Path) -> None:
         evospace.search(out=run, resume=True, epochs=2)
     with pytest.raises(UsageError, match="--resume needs --out"):
         evospace.search(**QUICK, resume=True)
+
+
+def test_settings_that_are_none_are_told_and_numbers_of_numpy_are_numbers(run: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown setting 'epoch'; did you mean epochs"):
+        evospace.search(data="digits", epoch=1)
+    with pytest.raises(UsageError, match=r"give a SearchConfig, or settings by name"):
+        evospace.search("digits")  # type: ignore[arg-type]
+    assert evospace.search(out=run, resume=True, seed=np.int64(QUICK.get("seed", 0))).run == run
+
+
+def test_fewer_rounds_than_a_run_has_had_are_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summaries = RunDirectory(run).database.summaries()
+    for rounds in (0, len(summaries)):
+        evospace.search(out=run, resume=True, max_rounds=rounds)
+        assert "is finished" in " ".join(capsys.readouterr().out.split())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDatabase, "summaries", lambda self: [*summaries, summaries[-1] | {"round": 9}])
+        evospace.search(out=run, resume=True, max_rounds=len(summaries))
+    assert "has had 9 rounds already" in " ".join(capsys.readouterr().out.split())
+
+
+def test_ctrl_c_before_anything_is_trained_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def ended(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evospace.experiment.load_data", ended)
+    with pytest.raises(InterruptedRunError, match="before anything was begun") as caught:
+        evospace.search(**QUICK, out=tmp_path / "run")
+    assert caught.value.exit_code == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_goes_on_from_wherever_its_images_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder("images", count=20)
+    folder("others", count=30)
+    quick = QUICK | {"data": "images", "budget": "macs=1M", "operations": 8, "calibration_batches": 1, "out": "run"}
+    front = evospace.search(**quick, max_rounds=1).front
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "images").rename(tmp_path / "moved")
+    with pytest.raises(UsageError, match="no data set or folder 'images'"):
+        evospace.search(out="../run", resume=True, max_rounds=2)
+    for data in ("../others", "digits"):
+        with pytest.raises(DataError, match="the data or the operations are not what"):
+            evospace.search(out="../run", resume=True, max_rounds=1, data=data)
+    again = evospace.search(out="../run", resume=True, max_rounds=1, data="../moved").front
+    assert [m.accuracy for m in again] == [m.accuracy for m in front]
+    assert len(evospace.search(out="../run", resume=True, max_rounds=2).front) > 0  # it knows the new place
+
+
+def test_two_searches_of_one_second_get_folders_of_their_own() -> None:
+    assert len({prepare(SearchConfig(**QUICK)).directory.path for _ in range(2)}) == 2
 
 
 @pytest.mark.parametrize(

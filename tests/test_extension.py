@@ -11,6 +11,7 @@ import torch
 from evospace.cli import main
 from evospace.extension import extension_defaults
 from evospace.ops.pools import pool_names
+from evospace.report.page.gather import gather
 from evospace.runs.run_directory import RunDirectory
 from tests.interruptions import SEARCH, content
 
@@ -57,6 +58,10 @@ def test_new_operations_are_traversed_beside_the_inherited_front_and_the_old_run
     assert {str(e.architecture.to_json()).replace("'", '"') for e in first.front} <= scored  # rehearsed
     assert last.round == 2
     assert hashes(base) == before
+    command = f"evospace extend {base} --candidates 27 --max-rounds 1 --ops {ops}"
+    facts = gather(out)
+    assert facts.extended_from == f"{base} after round 1"
+    assert sorted(facts.extended_by.split(" --")) == sorted(command.split(" --"))
     # The rest: with the round limit lifted the queues run empty, in every block.
     assert main([*flags, "--resume"]) == 0
     states = new.states()

@@ -184,9 +184,9 @@ class LatencyTable:
         if changed:
             lines = "; ".join(f"{key}: {_short(ours[key])} -> {_short(wanted[key])}" for key in changed)
             raise DataError(
-                f"the latency table was made for other networks ({lines}); make one with `evospace profile"
-                f" --skeleton {skeleton.name} --image-size {skeleton.image_size} --image-channels"
-                f" {skeleton.image_channels} --classes {classes} --activation {skeleton.activation}`"
+                f"the latency table was made for other networks ({lines}); make one, with the same --pool, by `evospace"
+                f" profile --out table.json --skeleton {skeleton.name} --image-size {skeleton.image_size}"
+                f" --image-channels {skeleton.image_channels} --classes {classes} --activation {skeleton.activation}`"
             )
 
     def with_block(self, shape: BlockShape, timings: BlockTimings) -> "LatencyTable":

@@ -16,6 +16,7 @@ class Kind:
 
 
 NO_CLASSES = Kind("too few class folders", "add one for each class", True)
+PARTS_AS_CLASSES = Kind("parts that would be classes", "name them train/ and test/, or val/", True)
 NO_TEST = Kind("no test part", "add one of them, with a folder for each class", True)
 CLOSED_FOLDER = Kind("folder that cannot be entered", "mend its permissions", True)
 EMPTY_CLASS = Kind("class without images", "add some, or remove the folder", True)
@@ -28,6 +29,7 @@ UNTESTED_CLASS = Kind("class without test images", "add some; nothing tells how 
 UNUSED_PART = Kind("part that is not used", "remove it, or use it in place of the other", False)
 LINKED_FOLDER = Kind("link to a folder, not followed", "put the folder itself there if it is meant", False)
 IGNORED = Kind("file that is ignored for its suffix", "convert it to PNG or JPEG if it is an image", False)
+OUTSIDE = Kind("images outside the classes' folders, ignored", "move each into the folder of its class", False)
 IMBALANCE = Kind("classes of very different size", "add images of the small one", False)
 LEAK = Kind("same picture in training and test", "remove one of them; the test measures memory", False)
 TWICE = Kind("picture that is there twice", "remove one of them; it may be trained and tested on", False)

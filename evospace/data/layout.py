@@ -9,7 +9,10 @@ from evospace.data import findings as kinds
 from evospace.data.findings import Finding
 from evospace.data.images import SUFFIXES, not_a_file
 from evospace.errors import reason
-from evospace.reading import is_folder
+from evospace.reading import is_file, is_folder
+
+PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
+"""Folders of no other names than these, in capitals or not, are meant as parts and not as classes."""
 
 
 @dataclass(kw_only=True)
@@ -76,7 +79,10 @@ def _only_in_one(train: Part, test: Part) -> Iterator[Finding]:
 def read_layout(root: Path) -> Layout:
     """Look for `train/` with `test/` or `val/`, or for class folders, in `root`; opens no image."""
     if not is_folder(root / "train"):
-        return Layout(root=root, train=_part(root))
+        part = _part(root)
+        if part.images and all(name.lower() in PARTS for name in part.images):
+            part.odd.append(Finding(kinds.PARTS_AS_CLASSES, root, f"has the class folders {', '.join(part.images)}"))
+        return Layout(root=root, train=part)
     train = _part(root / "train")
     held = [part for part in map(_part, (root / "test", root / "val")) if part.images or part.closed]
     if not held:
@@ -100,6 +106,9 @@ def _part(root: Path) -> Part:
     except OSError as error:
         part.odd.append(Finding(kinds.CLOSED_FOLDER, root, reason(error)))
         entries = []
+    loose = [e.name for e in entries if e.suffix.lower() in SUFFIXES and is_file(e) and not e.name.startswith(".")]
+    if loose:
+        part.odd.append(Finding(kinds.OUTSIDE, root, f"{len(loose)} beside the folders, {loose[0]} the first"))
     for entry in entries:
         if is_folder(entry) and not entry.name.startswith("."):
             part.images[entry.name] = sorted(_images(entry, part.odd))

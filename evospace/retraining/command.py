@@ -17,7 +17,7 @@ from evospace.runs.lock import claimed
 from evospace.runs.network_file import save_description
 from evospace.runs.processes import Queue, error_of
 from evospace.runs.retrain_directory import Job, open_retraining
-from evospace.runs.signals import Signals
+from evospace.runs.signals import Signals, before_anything
 from evospace.runs.stored_settings import read_config
 from evospace.settings_file import changed_settings
 
@@ -28,7 +28,8 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
     config = replace(config, threads=config.threads or max(1, torch.get_num_threads() // config.jobs))
-    work = prepare(config)
+    with before_anything():
+        work = prepare(config)
     config = work.config
     old = read_config(work.root) if (work.root / "config.yaml").exists() else {}
     changed = changed_settings(RetrainConfig, old, config.to_dict(), NOT_PART_OF_THE_RESULT) if config.resume else None

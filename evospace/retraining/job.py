@@ -41,16 +41,15 @@ def first_weights(work: Retraining, job: Job) -> Network:
     network = drawn(make, torch.Generator().manual_seed(derive(job.seed, "retrain-weights")))
     if start is None:
         return network
-    weights = _begun(start, described, network)
+    weights = _begun(start, work.start_classes, described, network)
     load_weights(network, weights, str(start))
     return network
 
 
-def _begun(start: Path, described: DescribedNetwork, network: Network) -> dict[str, Tensor]:
-    """The weights of a checkpoint, its last layer replaced by the network's where the classes differ."""
-    weights, meta = load_checkpoint(start)
-    names = meta["network"]["class_names"] if isinstance(meta.get("network"), dict) else list(described.class_names)
-    if names != list(described.class_names):
+def _begun(start: Path, classes: tuple[str, ...], described: DescribedNetwork, network: Network) -> dict[str, Tensor]:
+    """The weights of a checkpoint of `classes`, its last layer replaced by the network's where those differ."""
+    weights, _ = load_checkpoint(start)
+    if classes != described.class_names:
         last = f"head.{len(network.head) - 1}."
         weights |= {key: value for key, value in network.state_dict().items() if key.startswith(last)}
     return weights

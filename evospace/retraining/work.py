@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +17,9 @@ from evospace.ops.user import load_ops
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.fitting import adapted
 from evospace.runs.contents import Origin, hash_of_test, place_of
-from evospace.runs.files import file_sha256
-from evospace.runs.network_file import TrainedNetwork, load_network
+from evospace.runs.files import file_sha256, this_moment
+from evospace.runs.front import read_front
+from evospace.runs.network_file import load_network
 from evospace.runs.retrain_directory import Job
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config
@@ -37,6 +37,8 @@ class Retraining:
     """By index on the front."""
     starts: Mapping[int, Path | None]
     """The checkpoint that each begins with; `None` for weights drawn anew."""
+    start_classes: tuple[str, ...]
+    """The names of the classes that those tell apart; empty for weights drawn anew."""
     data_seed: int
     origin: Origin
     """The images of this training."""
@@ -77,10 +79,9 @@ def prepare(config: RetrainConfig) -> Retraining:
     run = run_of(config.network) if config.network else None
     for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
         origin.require_test(config.data, data.name, data.contents)
-    if config.init == "supernet" and run:
-        _require_own_images(run, found[0].described, config, data)
     Policy(aa=config.aa, reprob=config.reprob)
-    networks = {f.index: _for_images(f.described, config, data, name, start) for f in found}
+    begun_as = start.described if start else _as_searched(found[0], run) if run and config.init else None
+    networks = {f.index: _for_images(f.described, config, data, name, begun_as) for f in found}
     hashes = {f"network {i:02d}": _hash(described) for i, described in networks.items()}
     starts = {f.index: _start(f, config) for f in found}
     begun = {f"first weights {i:02d}": file_sha256(path)[:16] for i, path in starts.items() if path}
@@ -91,6 +92,7 @@ def prepare(config: RetrainConfig) -> Retraining:
         data=data,
         networks=networks,
         starts=starts,
+        start_classes=begun_as.class_names if begun_as else (),
         data_seed=data_seed,
         origin=Origin(data=name, place=place_of(name), test=hash_of_test(data.contents)),
         device=device,
@@ -140,26 +142,17 @@ def _start(found: FoundNetwork, config: RetrainConfig) -> Path | None:
     return found.supernet_weights
 
 
-def _require_own_images(run: RunDirectory, described: DescribedNetwork, config: RetrainConfig, data: ImageData) -> None:
-    """Raise `UsageError` where `data` are not the images of the run's search, from wherever they are named.
-
-    What a front stores of a supernet has a head for the search's classes, and no normalisation to go with it.
-    """
-    origin = origin_of(run)
-    same = origin.is_of(config.data) or (origin.test != "" and hash_of_test(data.contents) == origin.test)
-    if not same or tuple(data.classes) != described.class_names:
-        raise UsageError(
-            f"--init supernet: {data.name} is not what {run.path} was searched on ({described.data}); retrain on that,"
-            " then fine-tune with --init CHECKPOINT --data"
-        )
+def _as_searched(found: FoundNetwork, run: RunDirectory) -> DescribedNetwork:
+    """A member of the run's front as its supernet was trained: with the normalisation of the search's images."""
+    front = read_front(run.front)
+    return replace(found.described, mean=front.mean, std=front.std)
 
 
 def _for_images(
-    described: DescribedNetwork, config: RetrainConfig, data: ImageData, name: str, trained: TrainedNetwork | None
+    described: DescribedNetwork, config: RetrainConfig, data: ImageData, name: str, start: DescribedNetwork | None
 ) -> DescribedNetwork:
     """The network as it is trained; fine-tuned ones keep the normalisation that their weights were trained with."""
     fitted = adapted(described, config, channels=data.image_channels, size=data.image_size)
-    start = trained.described if trained else None
     if start and start.skeleton.image_channels != data.image_channels:
         text = f"{start.skeleton.image_channels} image channel(s), {name} has {data.image_channels}"
         raise DataError(f"--init {config.init}: trained on {text}; convert the images")
@@ -169,4 +162,4 @@ def _for_images(
 
 def _default_root(config: RetrainConfig, data: ImageData) -> Path:
     run = run_of(config.network) if config.network else None
-    return run.path / "retrained" if run else Path(f"runs/retrained-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    return run.path / "retrained" if run else Path(f"runs/retrained-{data.name}-{this_moment()}")

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from evospace.errors import DiskError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says when a disk, a quota or a file's allowed size is used up."""
+
+
+def this_moment() -> str:
+    """Date and time to the microsecond, for folders whose makers may begin in the same second."""
+    return datetime.now().strftime("%Y%m%d-%H%M%S-%f")
 
 
 def replace_file(path: Path, write: Callable[[Path], object], size: int | None = None) -> None:

@@ -3,6 +3,8 @@
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -10,6 +12,15 @@ from evospace.errors import InterruptedRunError
 
 _NAMES = {"SIGINT": 130, "SIGTERM": 143}
 """Signals that end a run, with the exit code of each (128 + its number, as shells have it)."""
+
+
+@contextmanager
+def before_anything() -> Iterator[None]:
+    """Ctrl-C, while nothing is trained or written yet, ends a command in a line that says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted before anything was begun", _NAMES["SIGINT"]) from None
 
 
 class Signals:

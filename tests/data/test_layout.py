@@ -42,6 +42,26 @@ def test_every_problem_is_found_not_only_the_first(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("parts", [("Training", "Testing"), ("TRAIN", "Validation"), ("Test",)])
+def test_parts_of_other_names_are_no_classes(parts: tuple[str, ...], tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{part}/{name}/{i}.png" for part in parts for name in "ab" for i in range(9)))
+    assert kinds.PARTS_AS_CLASSES in [finding.kind for finding in read_layout(tmp_path).findings()]
+    with pytest.raises(DataError, match="name them train/ and test/"):
+        scan_folder(tmp_path, seed=0)
+
+
+def test_a_class_may_be_called_as_a_part_is(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}/{i}.png" for name in ("Train", "bus") for i in range(9)))
+    assert not list(read_layout(tmp_path).findings())
+
+
+def test_images_beside_the_classes_are_told_and_stop_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}/{i}.png" for name in "ab" for i in range(9)), "c.JPG", "d.png", "notes.txt", ".e.png")
+    (found,) = read_layout(tmp_path).findings()
+    assert (found.kind, found.kind.error) == (kinds.OUTSIDE, False)
+    assert "2 beside the folders, c.JPG the first" in found.text
+
+
 def test_linked_folders(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/1.png", "images/a/1.png")
     (tmp_path / "images/b").symlink_to(tmp_path / "elsewhere")

@@ -21,9 +21,10 @@ import torch
 import evospace.retraining.command
 from evospace.cli import main
 from evospace.errors import CollapseError
-from evospace.retraining.job import Say, train_job
-from evospace.retraining.work import Retraining
-from evospace.runs.checkpoints import save_checkpoint
+from evospace.retraining.config import RetrainConfig
+from evospace.retraining.job import Say, first_weights, train_job
+from evospace.retraining.work import Retraining, prepare
+from evospace.runs.checkpoints import load_checkpoint, save_checkpoint
 from evospace.runs.lock import claimed
 from evospace.runs.network_file import load_network, save_description, save_network
 from evospace.runs.retrain_directory import Job
@@ -408,22 +409,28 @@ def test_no_training_outlives_its_queue(tmp_path: Path, monkeypatch: pytest.Monk
     assert not any(process.is_alive() for process in begun)
 
 
-def test_a_supernets_weights_go_on_with_the_images_of_their_search_alone(
+def test_a_supernets_weights_keep_their_normalisation_and_get_a_head_of_other_classes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images, run = tmp_path / "images", tmp_path / "run"
-    folder(str(images), count=20)
-    folder(str(tmp_path / "others"), count=30)  # with the same classes
+    run, others = tmp_path / "run", tmp_path / "others"
+    folder(str(tmp_path / "images"), count=20)
+    folder(str(others), count=30)
+    (others / "b").rename(others / "other")
     quick = ["--epochs", "1", "--samples", "6", "--max-rounds", "1", "--calibration-batches", "1"]
-    assert main(["search", "--data", str(images), "--budget", "macs=1M", *quick, "--out", str(run)]) == 0
-    again = ["retrain", f"{run}#0", "--init", "supernet", "--epochs", "1", "--out"]
-    assert main([*again, str(tmp_path / "same")]) == 0
-    images.rename(tmp_path / "moved")
-    assert main([*again, str(tmp_path / "same-moved"), "--data", str(tmp_path / "moved")]) == 0
-    for data in (str(tmp_path / "others"), "digits"):
-        assert main([*again, str(tmp_path / "refused"), "--data", data]) == 2
-        assert "is not what" in capsys.readouterr().err
-    assert not (tmp_path / "refused").exists()
+    assert main(["search", "--data", f"{tmp_path}/images", "--budget", "macs=1M", *quick, "--out", str(run)]) == 0
+    searched = json.loads((run / "front.json").read_text())
+    for data, kept in ((tmp_path / "images", True), (others, False)):
+        work = prepare(RetrainConfig(network=f"{run}#0", init="supernet", data=str(data)))
+        network = work.networks[0]
+        assert (list(network.mean), list(network.std)) == (searched["mean"], searched["std"])
+        weights = first_weights(work, work.jobs[0]).state_dict()
+        stored, _ = load_checkpoint(run / "front/round-01-0.safetensors")
+        head = [key for key in stored if key.startswith("head.4.")]
+        assert head
+        assert all(torch.equal(value, stored[key]) for key, value in weights.items() if key not in head)
+        assert all(torch.equal(weights[key], stored[key]) for key in head if key.endswith("weight")) == kept
+    assert main(["retrain", f"{run}#0", "--init", "supernet", "--data", "digits", "--out", f"{tmp_path}/out"]) == 4
+    assert "--init supernet: trained on 3 image channel(s), digits has 1" in capsys.readouterr().err
 
 
 def test_a_folder_divided_anew_since_the_search_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

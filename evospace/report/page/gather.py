@@ -42,6 +42,9 @@ class RunFacts:
     ranking: Ranking | None = None
     """Where it was measured."""
     extended_from: str = ""
+    """The run that it went on from, and after which round; empty for none."""
+    extended_by: str = ""
+    """The command; empty where the run's version did not store it."""
     notes: tuple[str, ...] = ()
     """What could not be read, and was passed over."""
 
@@ -76,6 +79,7 @@ def gather(path: Path) -> RunFacts:
     if not states:
         raise DataError(f"{path}: no round is finished yet, so there is nothing to report; go on with --resume first")
     notes: list[str] = []
+    extended_from, extended_by = _extended(path)
     published = _published(run, states[-1].front, notes)
     budget, limits = parse_budget(str(config.get("budget", "")))
     if any(getattr(e, budget.metric) is None for state in states for e in state.front):
@@ -95,7 +99,8 @@ def gather(path: Path) -> RunFacts:
         curves=read_curves(path / "tensorboard", notes),
         retrained=read_retrained(path / "retrained", states[-1].front, notes),
         ranking=read_ranking(path / "ranking.json", notes),
-        extended_from=_extended_from(path),
+        extended_from=extended_from,
+        extended_by=extended_by,
         notes=tuple(notes),
     )
 
@@ -132,8 +137,9 @@ def _environment(path: Path, notes: list[str]) -> dict[str, Any]:
     return data
 
 
-def _extended_from(path: Path) -> str:
+def _extended(path: Path) -> tuple[str, str]:
     try:
-        return read_text(path / "extended-from.txt", 1 << 16).strip()
+        origin, _, command = read_text(path / "extended-from.txt", 1 << 16).strip().partition("\n")
     except (OSError, ValueError):
-        return ""
+        return "", ""
+    return origin.strip(), command.strip()

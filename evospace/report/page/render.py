@@ -75,7 +75,7 @@ def context(facts: RunFacts) -> dict[str, Any]:
         "forecast": tables.forecast_rows(facts),
         "panels": grid(facts),
         "states": STATES,
-        "command": tables.command(facts.config),
+        "command": facts.extended_by or tables.command(facts.config),
         "machine": tables.pairs(facts.environment),
         "packages": tables.pairs(facts.environment.get("packages")),
         "contents": tables.pairs(facts.environment.get("contents")),

@@ -1,6 +1,5 @@
 """The page's tables, as rows of text."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from evospace.config import SearchConfig
 from evospace.report.page.gather import RunFacts
 from evospace.report.tables import short_cost
-from evospace.settings_file import completed
+from evospace.settings_file import as_flags, completed
 
 _NOT_IN_THE_COMMAND = ("out", "resume", "debug")
 
@@ -104,16 +103,8 @@ def forecast_rows(facts: RunFacts) -> list[list[str]]:
 def command(config: Mapping[str, Any]) -> str:
     """The command line that says the same as `config.yaml`, less what says where the run is written."""
     defaults = {f.name: f.default for f in fields(SearchConfig)}
-    parts = ["evospace search"]
-    for key, value in completed(SearchConfig, dict(config)).items():
-        if key in _NOT_IN_THE_COMMAND or defaults.get(key, "") == value:
-            continue
-        name = str(key).replace("_", "-")
-        if isinstance(value, bool):
-            parts.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            parts.append(f"--{name} {shlex.quote(str(value))}")
-    return " ".join(parts)
+    stored = completed(SearchConfig, dict(config))
+    return " ".join(["evospace search", *as_flags(stored, defaults, _NOT_IN_THE_COMMAND)])
 
 
 def pairs(values: Any, leave_out: Sequence[str] = ()) -> list[tuple[str, str]]:
