@@ -231,8 +231,10 @@ def _show(args: Sequence[str]) -> int:
     run = find_run(parsed.network)
     front, summaries = (read_front(run.front), run.database.summaries()) if run else (None, [])
     if parsed.json:
-        of_run = {"rounds": summaries, "front": [e.to_json() for e in front.members]} if front else {}
-        print(json.dumps(network | of_run))
+        if front:  # `member` says which of them is described
+            members = [e.to_json() for e in front.members]
+            network |= {"member": len(members) - 1, "front": members, "rounds": summaries}
+        print(json.dumps(network))
         return 0
     screen = console()
     if run and front:

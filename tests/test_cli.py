@@ -86,6 +86,11 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
     assert "Rounds" in shown
     assert "Pareto front" in shown
     assert "(2 x MACs)" in shown
+    assert main(["show", str(whole), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["front"] == front["front"]
+    assert told["macs"] == front["front"][told["member"]]["macs"]
+    assert [summary["round"] for summary in told["rounds"]] == [1, 2]
     assert main(["search", *quick, "--out", str(whole), "--resume"]) == 0
     assert main(["search", *quick, "--out", str(whole), "--resume", "--seed", "1"]) == 2
 
@@ -254,10 +259,11 @@ def test_a_damaged_run_directory_is_named(name: str, text: str, code: int, tmp_p
     assert caught.value.exit_code == code
 
 
-def test_the_config_flag_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("command", "flag"), [("search", "--config"), ("extend", "--candidates")])
+def test_the_flags_are_in_the_help(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["search", "--help"])
-    assert "--config" in capsys.readouterr().out
+        main([command, "--help"])
+    assert flag in capsys.readouterr().out
 
 
 def test_python_settings_are_checked_as_flags_are() -> None:

@@ -147,9 +147,10 @@ class RoundTrainer:
 
     def _rolled_back(self, report: EpochReport, position: Position, good: Snapshot) -> TrainState:
         if position.rollbacks == ROLLBACKS:
+            other = "" if math.isfinite(report.loss) else " (an operation of --ops may do this, too)"
             raise CollapseError(
                 f"round {self.round}, epoch {report.epoch}: training collapsed (loss {report.loss:.3g},"
-                f" accuracy {report.accuracy:.3f}) after {ROLLBACKS} roll-backs; try a smaller --lr"
+                f" accuracy {report.accuracy:.3f}) after {ROLLBACKS} roll-backs; try a smaller --lr{other}"
             )
         state = self.from_snapshot(good)
         state.position = replace(state.position, scale=position.scale / 2, rollbacks=position.rollbacks + 1)
