@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evospace.seeding import derive, numpy_generator, torch_generator
+from evospace.seeding import derive, numpy_generator, seed_cpu, torch_generator
 
 
 def test_a_seed_stays_what_it_is() -> None:
@@ -14,6 +14,15 @@ def test_a_seed_stays_what_it_is() -> None:
 def test_seeds_fit_both_libraries_and_repeat(seed: int, purpose: str, indices: list[int]) -> None:
     assert 0 <= derive(seed, purpose, *indices) < 2**63
     assert derive(seed, purpose, *indices) == derive(seed, purpose, *indices)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_the_cpu_is_seeded_as_by_torch(seed: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        wanted = torch.rand(3)
+        seed_cpu(seed)
+        assert torch.equal(torch.rand(3), wanted)
 
 
 def test_seed_purpose_and_indices_all_count() -> None:

@@ -16,7 +16,7 @@ from evospace.data.images import decode, to_tensor
 from evospace.data.policy import Policy
 from evospace.data.splits import Batch, epoch_order, normalised, order_batches
 from evospace.errors import DataError
-from evospace.seeding import derive, torch_generator
+from evospace.seeding import derive, seed_cpu, torch_generator
 
 Sample = tuple[Path, int]
 """An image file and its label."""
@@ -54,7 +54,7 @@ class _Decoder(Dataset[tuple[Tensor, int]]):
         image = decode(path, self._channels)
         with torch.random.fork_rng(devices=[]):
             if self._seed is not None:
-                torch.manual_seed(derive(self._seed, "sample", index))
+                seed_cpu(derive(self._seed, "sample", index))
             pixels = to_tensor(self._transform(image))
             return self._policy(pixels) if self._policy else pixels, label
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evospace.errors import UsageError
-from evospace.seeding import derive
+from evospace.seeding import derive, seed_cpu
 
 _BINS_PER_M = 3
 """torchvision counts magnitudes in 31 bins, timm to 10: at either's end an image is turned by 30 degrees, say."""
@@ -55,7 +55,7 @@ def apply_policy(images: Tensor, indices: Tensor, transform: Transform, seed: in
     changed = []
     with torch.random.fork_rng(devices=[]):
         for image, index in zip(images.cpu(), indices.tolist(), strict=True):
-            torch.manual_seed(derive(seed, "policy", index))
+            seed_cpu(derive(seed, "policy", index))
             changed.append(transform(image))
     return torch.stack(changed).to(images.device)
 

@@ -88,6 +88,7 @@ def mixed_sizes(channels: int, parts: int) -> list[int]:
 def mixconv(spec: OpSpec, shape: BlockShape) -> nn.Module:
     """1x1 C -> eC, depthwise 3 x 3, 5 x 5, ..., k x k on equal parts, 1x1 eC -> C_out (Tan and Le, MixConv, 2019)."""
     k, e = settings(spec, "kernel", "expansion")
+    assert k >= 3, "the kernel is at least 3"
     hidden, kernels = e * shape.in_channels, range(3, k + 1, 2)
     sizes = mixed_sizes(hidden, len(kernels))
     parts = [depthwise(c, n, stride=shape.stride, act=shape.activation) for c, n in zip(sizes, kernels, strict=True)]
@@ -102,6 +103,7 @@ def fasternet(spec: OpSpec, shape: BlockShape) -> nn.Module:
     """
     k, e = settings(spec, "kernel", "expansion")
     channels, quarter = shape.in_channels, shape.in_channels // 4
+    assert quarter, "a quarter of the channels is at least one"
     dense = nn.Conv2d(quarter, quarter, k, padding=k // 2, bias=False)
     return nn.Sequential(
         downsample(shape.stride),
@@ -119,10 +121,12 @@ def inceptionnext(spec: OpSpec, shape: BlockShape) -> nn.Module:
     """
     k, e = settings(spec, "kernel", "expansion")
     channels, part = shape.in_channels, shape.in_channels // 8
-    filters = [nn.Identity(), depthwise(part, 3), depthwise(part, (1, k)), depthwise(part, (k, 1))]
+    sizes = ((3, 3), (1, k), (k, 1))
+    filters = [nn.Conv2d(part, part, s, padding=(s[0] // 2, s[1] // 2), groups=part, bias=False) for s in sizes]
     return nn.Sequential(
         downsample(shape.stride),
-        Split((channels - 3 * part, part, part, part), filters),
+        Split((channels - 3 * part, part, part, part), [nn.Identity(), *filters]),
+        nn.BatchNorm2d(channels),
         conv_bn(channels, e * channels, act=shape.activation),
         conv_bn(e * channels, shape.out_channels),
     )

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evospace.ops.layers import conv_bn, downsample, expand_filter_project
+from evospace.ops.layers import activation, conv_bn, downsample, expand_filter_project
 from evospace.ops.modern.grids import modern
 from evospace.ops.settings import settings
 from evospace.ops.spec import BlockShape, OpSpec
@@ -50,4 +50,4 @@ def involution(spec: OpSpec, shape: BlockShape) -> nn.Module:
     k, e = settings(spec, "kernel", "expansion")
     hidden = e * shape.in_channels
     filters = Involution(hidden, k, shape.stride, shape.activation)
-    return expand_filter_project(spec, shape, hidden, [filters])
+    return expand_filter_project(spec, shape, hidden, [filters, nn.BatchNorm2d(hidden), activation(shape.activation)])

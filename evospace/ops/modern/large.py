@@ -100,7 +100,7 @@ class LargeKernelAttention(nn.Module):
 def lka(spec: OpSpec, shape: BlockShape) -> nn.Module:
     """1x1 C -> eC, large kernel attention, 1x1 eC -> C_out (Guo et al., Visual Attention Network, 2023).
 
-    Depthwise 2d-1, then depthwise k with dilation d, see as far as a kernel of k d; the paper has k = 7, d = 3.
+    Depthwise 2d-1, then depthwise k with dilation d, see as far as a kernel of kd+d-1; the paper has k = 7, d = 3.
     """
     k, e, d = settings(spec, "kernel", "expansion", "dilation")
     hidden = e * shape.in_channels

@@ -38,9 +38,19 @@ class RepConv(nn.Module):
         """One convolution with bias that does, in eval mode, what the sum does."""
         first = self.convs[0]
         assert isinstance(first, nn.Conv2d)
-        merged = copy.deepcopy(first)
+        kernel, _ = first.kernel_size
+        stride, _ = first.stride
+        merged = nn.Conv2d(  # not of `first`'s class: it may know no bias
+            first.in_channels,
+            first.out_channels,
+            kernel,
+            stride,
+            padding=kernel // 2,
+            groups=first.groups,
+            device="meta",
+        )
+        merged.weight = nn.Parameter(torch.zeros_like(first.weight))
         merged.bias = nn.Parameter(torch.zeros_like(first.weight[:, 0, 0, 0]))
-        merged.weight.zero_()
         for conv, norm in zip(self.convs, self.norms, strict=True):
             assert isinstance(conv, nn.Conv2d)
             _add(merged, conv.weight, norm)
@@ -108,6 +118,7 @@ def mobileone(spec: OpSpec, shape: BlockShape) -> nn.Module:
 def replk(spec: OpSpec, shape: BlockShape) -> nn.Module:
     """1x1 C -> eC, depthwise k x k plus 5 x 5, 1x1 eC -> C_out (Ding et al., RepLKNet, 2022)."""
     k, e = settings(spec, "kernel", "expansion")
+    assert k >= 5, "the kernel is at least 5, that of the small branch"
     hidden = e * shape.in_channels
     large = RepConv((hidden, hidden), (k, 5), stride=shape.stride, groups=hidden, identity=False)
     return expand_filter_project(spec, shape, hidden, [large, activation(shape.activation)])

@@ -1,12 +1,14 @@
 """Oracles for what is special about a family, worked out beside the code."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evospace.errors import UsageError
 from evospace.ops.build import build_op
 from evospace.ops.kinds import KINDS
 from evospace.ops.layers import EfficientChannelAttention, Split
@@ -16,6 +18,7 @@ from evospace.ops.modern.involution import Involution
 from evospace.ops.modern.large import GlobalResponseNorm, LargeKernelAttention, Star
 from evospace.ops.modern.reparam import RepConv, reparametrise
 from evospace.ops.spec import BlockShape, OpSpec
+from evospace.training.depthwise import fast_depthwise
 
 SAME = BlockShape(in_channels=16, out_channels=16, stride=1, resolution=7)
 REDUCE = BlockShape(in_channels=16, out_channels=24, stride=2, resolution=7)
@@ -57,6 +60,16 @@ def test_the_merged_convolution_does_what_the_branches_do(spec: OpSpec, shape: B
     assert not any(isinstance(m, RepConv) for m in merged.modules())
     assert torch.allclose(branches(images), merged(images), atol=1e-5, rtol=1e-5)
     assert all(torch.equal(tensor, before[key]) for key, tensor in branches.state_dict().items())
+
+
+def test_branches_that_were_trained_fast_become_convolutions_with_bias() -> None:
+    """`fast_depthwise` leaves convolutions behind that know no bias while gradients are on."""
+    for name in ("mobileone_k3", "replk_k9_e1"):
+        branches = with_statistics(build_op(OpSpec.parse(name), SAME))
+        fast_depthwise(branches)
+        merged, images = reparametrise(branches), torch.randn(3, 16, 7, 7)
+        with torch.enable_grad():
+            assert torch.allclose(branches(images), merged(images), atol=1e-5, rtol=1e-5)
 
 
 def test_repvgg_becomes_one_3x3_convolution_with_bias() -> None:
@@ -129,6 +142,12 @@ def test_involution_equals_a_loop_over_pixels(kernel: int, stride: int, size: in
     assert torch.allclose(output, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_what_involution_gives_is_normalised_and_activated(kernel: int) -> None:
+    parts = list(build_op(OpSpec.parse(f"involution_k{kernel}_e1"), SAME).children())
+    assert [type(part) for part in parts[1:4]] == [Involution, nn.BatchNorm2d, nn.ReLU]
+
+
 def split_of(name: str) -> Split:
     (split,) = [m for m in build_op(OpSpec.parse(name), SAME).modules() if isinstance(m, Split)]
     return split
@@ -155,6 +174,13 @@ def test_inception_depthwise_passes_five_eighths() -> None:
     assert torch.equal(split(images)[:, :10], images[:, :10])
     kernels = [m.kernel_size for m in split.modules() if isinstance(m, nn.Conv2d)]
     assert kernels == [(3, 3), (1, 11), (11, 1)]
+    assert not [m for m in split.modules() if isinstance(m, nn.BatchNorm2d)]  # one over all channels comes after
+
+
+@pytest.mark.parametrize(("name", "channels"), [("replk_k3_e1", 16), ("mixconv_k1_e1", 16), ("fasternet_k3_e1", 3)])
+def test_settings_that_make_no_such_block_are_refused(name: str, channels: int) -> None:
+    with pytest.raises(UsageError, match="at least"):
+        build_op(OpSpec.parse(name), replace(SAME, in_channels=channels))
 
 
 GHOST = [(16, 16, 1, 1, 1), (16, 16, 3, 1, 16), (32, 32, 3, 2, 32), (32, 12, 1, 1, 1), (12, 12, 3, 1, 12)]
