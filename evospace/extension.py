@@ -12,6 +12,7 @@ from evospace.errors import DataError, DiskError, UsageError, reason
 from evospace.experiment import TABLE, Experiment, prepare, search
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
+from evospace.reading import is_folder
 from evospace.result import SearchResult
 from evospace.runs.files import FULL, flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
@@ -28,7 +29,7 @@ SAME = ("strategy", "data", "budget", "seed", "skeleton", "branches", "image_siz
 
 def extension_defaults(run: Path) -> SearchConfig:
     """The settings that an extension of `run` begins from: the run's, less its operations and its end."""
-    if next(run.glob("net-*"), None) and not (run / "run.db").exists():  # a retraining
+    if is_folder(run) and next(run.glob("net-*"), None) and not (run / "run.db").exists():  # a retraining
         raise UsageError(f"{run}: holds no search; give the run directory of a search")
     old = settings_from(SearchConfig, completed(SearchConfig, read_config(run)), f"{run / 'config.yaml'}")
     return replace(old, pool="", ops="", operations=0, out="", resume=False, max_rounds=0)

@@ -93,12 +93,16 @@ def read_yaml(path: Path, limit: int = 1 << 16) -> Any:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A SafeLoader without aliases, through which a small file can ask for all of the memory."""
+    """A SafeLoader without aliases, through which a small file can ask for all of the memory, and without tags."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed; write the value out", mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None) is not None:
+            problem = f"tags ({event.tag!r:.60}) are not allowed; write the value alone"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

@@ -92,6 +92,19 @@ def test_a_run_goes_on_from_wherever_its_images_are_named(
     assert len(evospace.search(out="../run", resume=True, max_rounds=2).front) > 0  # it knows the new place
 
 
+def test_of_two_that_begin_a_run_at_once_the_second_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (prepare(SearchConfig(**QUICK, seed=seed, out=str(tmp_path / "run"))) for seed in (0, 1))
+    looked = iter([False, True])
+    first.directory.open(first.config, first.contents)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    monkeypatch.setattr(RunDirectory, "begun", property(lambda self: next(looked)))
+    with pytest.raises(UsageError, match="holds a run already"):
+        second.directory.open(second.config, second.contents)
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+
+
 def test_two_searches_of_one_second_get_folders_of_their_own() -> None:
     assert len({prepare(SearchConfig(**QUICK)).directory.path for _ in range(2)}) == 2
 

@@ -27,6 +27,7 @@ from evospace.profiling.fit import fit_term
 from evospace.profiling.networks import around_block, cheapest, spread_networks
 from evospace.profiling.runtimes import Run, machine, prepare, require_runtime, threads_of
 from evospace.profiling.timing import Watch, time_in_turn
+from evospace.reading import is_folder
 from evospace.runs.files import write_json
 from evospace.runs.lock import locked
 from evospace.seeding import numpy_generator
@@ -74,7 +75,7 @@ class Profile:
         not here.
         """
         require_runtime(self.setting)
-        if not self.out.parent.is_dir() or self.out.is_dir():
+        if not is_folder(self.out.parent) or is_folder(self.out):
             raise UsageError(f"--out {self.out}: give a file in a folder that exists, e.g. table.json")
         with alone_at(self.out), threads_of(self.setting):
             table, watch = self._begun()

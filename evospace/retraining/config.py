@@ -10,6 +10,7 @@ import tyro
 
 from evospace.cost.budget import parse_budget
 from evospace.errors import UsageError, unknown_name
+from evospace.reading import is_there
 from evospace.settings_file import LARGEST, Ranges, check_out, check_settings, load_settings
 from evospace.training.recipe import RANGES, Recipe
 
@@ -107,6 +108,6 @@ def load_recipe(name: str) -> RetrainConfig:
     if name in recipe_names():
         return load_settings(RetrainConfig, Path(str(files("evospace.training") / "recipes" / f"{name}.yaml")), name)
     path = Path(name)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not is_there(path):
         raise unknown_name("recipe", name, recipe_names())
     return load_settings(RetrainConfig, path, f"--recipe {path}")

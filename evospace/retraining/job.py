@@ -17,7 +17,7 @@ from evospace.devices import out_of_memory
 from evospace.errors import CollapseError, UsageError
 from evospace.retraining.work import Retraining
 from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
-from evospace.runs.files import write_json
+from evospace.runs.files import write_json, writing
 from evospace.runs.network_file import TrainedNetwork, load_weights, planned, save_network
 from evospace.runs.retrain_directory import Job
 from evospace.runs.signals import Signals
@@ -79,17 +79,18 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
     if saved := checkpoints.newest(0):
         state.restore(*saved)
         clock.before = saved[1].get("seconds", 0.0)
-    board = SummaryWriter(job.path / "tensorboard", purge_step=state.position.epoch + 1)
-    trainer = replace(trainer, on_epoch=partial(_after_epoch, work, job, board, clock, say))
-    try:
-        trainer.run(state)
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        text = f"{job.name}: out of memory at --batch-size {trainer.batch_size}; begin again with a smaller one"
-        raise UsageError(text) from error
-    finally:
-        board.close()
+    with writing(job.path):  # what TensorBoard draws, as everything else
+        board = SummaryWriter(job.path / "tensorboard", purge_step=state.position.epoch + 1)
+        trainer = replace(trainer, on_epoch=partial(_after_epoch, work, job, board, clock, say))
+        try:
+            trainer.run(state)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            text = f"{job.name}: out of memory at --batch-size {trainer.batch_size}; begin again with a smaller one"
+            raise UsageError(text) from error
+        finally:
+            board.close()
     if not all(bool(value.isfinite().all()) for value in state.network.state_dict().values()):
         raise CollapseError("the last step left weights that are not finite; try a smaller --lr, or --clip-grad 1")
     for weights, tensors in _results(state):

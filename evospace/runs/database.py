@@ -88,13 +88,18 @@ class RunDatabase:
         replace_file(path, copy, self._path.stat().st_size)
 
     def copy_extended(self, path: Path, state: SearchState) -> None:
-        """Copy the database to `path` with another state after the last finished round; this one is only read."""
+        """Copy the database to `path`, up to the round of `state` and with that after it; this one is only read.
+
+        A search that still goes on may have finished more rounds since `state` was read.
+        """
         self._copy(path)
         copy = RunDatabase(path)
         with copy._open(write=True) as db:
             query = "SELECT summary, evaluations, ledger FROM rounds WHERE round = ?"
             rest = db.execute(query, (state.round,)).fetchone()
-            db.execute("DELETE FROM rounds WHERE round = ?", (state.round,))
+            db.execute("DELETE FROM rounds WHERE round >= ?", (state.round,))
+            for table in ("evaluations", "ledger", "timings"):
+                db.execute(f"DELETE FROM {table} WHERE round > ?", (state.round,))
             _insert(db, "rounds", [(state.round, json.dumps(state.to_json()), *rest)])
             db.execute("DELETE FROM scores")
         copy._copy(copy.previous)

@@ -1,13 +1,16 @@
 """A folder or file that one process at a time works on."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from evospace.runs.files import writing
 
 LOCK = ".lock"
+TRIES, AGAIN_SECONDS = 5, 0.01
 
 
 @contextmanager
@@ -25,9 +28,16 @@ def locked(path: Path) -> Iterator[bool]:
     with writing(path):
         file = path.open("w")
     with file:
+        yield _taken(file)
+
+
+def _taken(file: IO[str]) -> bool:
+    """Whether the lock could be had; one who only asks whether it is free (`alone_in`) holds it for a moment."""
+    for left in reversed(range(TRIES)):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
-            yield False
-            return
-        yield True
+            if left:
+                time.sleep(AGAIN_SECONDS)
+    return False

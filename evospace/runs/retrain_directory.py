@@ -14,6 +14,11 @@ from evospace.runs.stored_settings import store_settings
 _BEGUN = ("config.yaml", "environment.json")
 
 
+def _of_ours(name: str) -> bool:
+    """Whether it may lie in a folder whose retraining was ended before it began."""
+    return name in _BEGUN or name.startswith(tuple(f".{begun}." for begun in _BEGUN))
+
+
 @dataclass(frozen=True)
 class Job:
     """One training: of network `index` with `seed`."""
@@ -70,7 +75,7 @@ def open_retraining(
             require_contents(root, contents)
             store_settings(root, settings)
             return
-        if root.exists() and any(not entry.name.endswith(_BEGUN) for entry in root.iterdir()):
+        if root.exists() and any(not _of_ours(entry.name) for entry in root.iterdir()):
             raise UsageError(f"{root} is not empty and holds no retraining; choose another --out")
         root.mkdir(parents=True, exist_ok=True)
         write_json(root / "environment.json", environment() | {"contents": dict(contents), "place": place})

@@ -14,7 +14,8 @@ from evospace.runs.contents import compare_contents, environment, place_of, read
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import replace_file, write_json
 from evospace.runs.front import Front, read_front
-from evospace.runs.lock import claimed
+from evospace.runs.lock import LOCK, claimed
+from evospace.runs.sqlite_file import is_out_of_reach
 from evospace.runs.stored_settings import read_config, store_settings
 from evospace.settings_file import changed_settings
 
@@ -93,10 +94,20 @@ class RunDirectory:
             raise UsageError(f"{self.path} is not empty and holds no run; choose another --out")
         for folder in _FOLDERS:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
-        self.database.create()
-        seen = {"contents": dict(contents), "place": place_of(config.data)}
-        write_json(self.path / "environment.json", environment() | seen)
-        store_settings(self.path, config.to_dict())  # last: now it is a run
+        with self._held():
+            if self.begun:  # by another process, since we looked
+                raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
+            self.database.create()
+            seen = {"contents": dict(contents), "place": place_of(config.data)}
+            write_json(self.path / "environment.json", environment() | seen)
+            store_settings(self.path, config.to_dict())  # last: now it is a run
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with claimed(self.path) as ours:
+            if not ours:
+                raise UsageError(f"{self.path} is being searched by another process; wait for it, or end it")
+            yield
 
     @contextmanager
     def alone(self, config: SearchConfig) -> Iterator[None]:
@@ -104,9 +115,7 @@ class RunDirectory:
 
         Raises `UsageError` where another process holds it.
         """
-        with claimed(self.path) as ours:
-            if not ours:
-                raise UsageError(f"{self.path} is being searched by another process; wait for it, or end it")
+        with self._held():
             store_settings(self.path, config.to_dict())
             yield
 
@@ -129,13 +138,15 @@ class RunDirectory:
     def recover_database(self) -> str:
         """Check the database; put a damaged one aside and its last copy in its place. Returns what was done, if so.
 
-        Raises `DataError` where the copy is damaged too.
+        Raises `DataError` where the copy is damaged too, and where the database cannot be looked at.
         """
         database = self.database
         try:
             database.check()
             return ""
         except DataError as error:
+            if is_out_of_reach(error):
+                raise
             try:
                 RunDatabase(database.previous).check()
             except DataError as other:
@@ -167,7 +178,7 @@ class RunDirectory:
 
 
 _FOLDERS = ("checkpoints", "front", "tensorboard")
-_FILES = ("environment.json", "run.db", "run.db-journal", "run-previous.db")
+_FILES = (LOCK, "environment.json", "run.db", "run.db-journal", "run-previous.db")
 
 
 def _of_ours(entry: Path) -> bool:

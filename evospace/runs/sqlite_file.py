@@ -37,3 +37,9 @@ def opened(path: Path, *, write: bool, what: str, intact: str) -> Iterator[sqlit
         raise DiskError(f"cannot write {path}: {error}; {intact}") from error
     except sqlite3.DatabaseError as error:
         raise DataError(f"{path}: damaged, or no {what} ({error})") from error
+
+
+def is_out_of_reach(error: DataError) -> bool:
+    """Whether `opened` raised `error` for a file that may well be sound: another process holds it, or it is closed."""
+    words = ("locked", "unable to open", "readonly")
+    return isinstance(error.__cause__, sqlite3.OperationalError) and any(w in str(error.__cause__) for w in words)

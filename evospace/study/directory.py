@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from evospace.errors import UsageError
+from evospace.reading import is_file
 from evospace.runs.contents import environment
 from evospace.runs.files import write_json, write_text
 from evospace.settings_file import changed_settings, load_settings
@@ -46,7 +47,7 @@ class StudyDirectory:
     def settings(self) -> StudySettings | None:
         """What the study was begun with, and was given since, but for what is of one call; `None` where none is yet."""
         stored = self.path / "study.yaml"
-        if not stored.exists():
+        if not is_file(stored):
             return None
         return replace(load_settings(StudySettings, stored, str(stored), begun=True), minutes=0.0, debug=False)
 

@@ -133,6 +133,13 @@ def test_results_of_other_images_are_not_averaged_with_those_of_the_searchs(run:
     assert "50.00 % network 0 trained on its own" in page.text
 
 
+def test_other_images_in_a_folder_of_the_same_name_make_no_headline(run: RunDirectory) -> None:
+    add_evaluation(run.path, 0, 0, top1=0.5)
+    path = add_evaluation(run.path, 1, 0, top1=0.9)
+    path.rename(path.with_name("last-evaluation-digits-0a1b2c.json"))
+    assert "50.00 % network 0 trained on its own" in page_of(run).text
+
+
 def test_two_folders_of_one_name_are_two_data_sets(run: RunDirectory) -> None:
     for place, top1 in (("-val-0a1b2c", 0.25), ("-val-3d4e5f", 0.75)):
         path = add_evaluation(run.path, 0, 0, top1=top1, data="val")

@@ -1,5 +1,6 @@
 """Retraining from the command line: what it writes, how it goes on, what it refuses."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -289,6 +290,27 @@ def test_one_training_that_fails_does_not_stop_the_others(
     monkeypatch.undo()
     assert main(["retrain", "--out", str(tmp_path / "out"), "--resume", "--recipe", "imagenet"]) == 2
     assert "--recipe has no effect" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_a_line_whatever_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("evospace.retraining.job.SummaryWriter.add_scalar", full)
+    path = front(tmp_path / "front.json", members=1)
+    assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 1
+    seen = capsys.readouterr().err
+    assert "No space left on device; nothing stored before is lost" in seen
+    assert len(seen.splitlines()) == 1
+
+
+def test_what_a_kill_left_before_anything_was_begun_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.environment.json.k3j2x").touch()
+    path = front(tmp_path / "front.json", members=1)
+    assert main(["retrain", str(path), *FLAGS, "--epochs", "1", "--out", str(tmp_path / "out")]) == 0
 
 
 def test_the_weights_of_another_network_are_refused(

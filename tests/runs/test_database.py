@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,37 @@ def test_a_damaged_database_is_put_aside_with_its_journal(tmp_path: Path) -> Non
     assert not (tmp_path / "run.db-journal").exists()
     assert run.recover_database() == ""
     assert run.database.states() == [result(1).state]
+
+
+def test_a_sound_database_that_another_process_holds_is_left_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evospace.runs.sqlite_file.WAIT_SECONDS", 0.1)
+    run = RunDirectory(tmp_path)
+    run.database.create()
+    run.database.add(result(1))
+    other = sqlite3.connect(tmp_path / "run.db")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DataError, match="locked"):
+        run.recover_database()
+    other.close()
+    assert not (tmp_path / "run-damaged.db").exists()
+    assert run.recover_database() == ""
+
+
+def test_an_extended_copy_ends_with_the_round_that_was_read(tmp_path: Path) -> None:
+    """The search may have gone on since."""
+    database = RunDatabase(tmp_path / "run.db")
+    database.create()
+    for number in (1, 2, 3):
+        database.add(result(number))
+        database.add_seconds(number, "train", 1.0)
+    wanted = replace(result(2).state, waiting=(("b", "new"),))
+    database.copy_extended(tmp_path / "copy.db", wanted)
+    copy = RunDatabase(tmp_path / "copy.db")
+    copy.check()
+    assert copy.states() == [result(1).state, wanted]
+    assert [row.round for row in copy.ledger()] == [1, 2]
+    assert not copy.evaluations(3)
+    assert [s["train_seconds"] for s in copy.summaries()] == [1.0, 1.0]
+    assert len(database.states()) == 3

@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -147,6 +148,17 @@ def test_a_job_is_alone_while_no_other_of_the_folder_is_held(tmp_path: Path) -> 
         with claimed(tmp_path / "b"):
             assert not alone_in(tmp_path / "a")
         assert alone_in(tmp_path / "a")
+
+
+def test_a_folder_that_is_held_for_a_moment_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one who asks whether it is free holds it."""
+    with contextlib.ExitStack() as held:
+        assert held.enter_context(claimed(tmp_path / "a"))
+        monkeypatch.setattr("time.sleep", lambda seconds: held.close())
+        with claimed(tmp_path / "a") as ours:
+            assert ours
+    with claimed(tmp_path / "a"), claimed(tmp_path / "a") as again:
+        assert not again
 
 
 @pytest.mark.parametrize(("codes", "kind"), [([4, 4], DataError), ([4, 1], UsageError), ([2], UsageError)])

@@ -57,7 +57,7 @@ class RunFacts:
     def retrained_as_searched(self) -> tuple[Retrained, ...]:
         """Those tested on the data of the search; all where there are none."""
         name = str(self.config.get("data", ""))
-        own = tuple(r for r in self.retrained if r.data in (name, Path(name).name))
+        own = tuple(r for r in self.retrained if r.data in (name, Path(name).name) and not r.elsewhere)
         return own or self.retrained
 
     @property

@@ -26,6 +26,8 @@ class Retrained:
     """`last` or `ema`."""
     data: str
     """What it was tested on."""
+    elsewhere: bool
+    """Whether those are other images than it was trained on."""
     entries: tuple[dict[str, Any], ...]
 
     def mean(self, key: str) -> float | None:
@@ -60,7 +62,8 @@ def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) ->
         place = path.stem.partition("-evaluation")[2]
         found[index, entry["weights"], str(entry["data"]), place].append(entry)
     return tuple(
-        Retrained(index=i, weights=w, data=d, entries=tuple(found[i, w, d, p])) for i, w, d, p in sorted(found)
+        Retrained(index=i, weights=w, data=d, elsewhere=p != "", entries=tuple(found[i, w, d, p]))
+        for i, w, d, p in sorted(found)
     )
 
 
