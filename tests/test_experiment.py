@@ -1,5 +1,6 @@
 """A search from Python: what may be given, what comes back, and how one goes on."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_of_two_that_begin_a_run_at_once_the_second_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (prepare(SearchConfig(**QUICK, seed=seed, out=str(tmp_path / "run"))) for seed in (0, 1))
-    looked = iter([False, True])
+    looked = itertools.chain([False], itertools.repeat(True))
     first.directory.open(first.config, first.contents)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     monkeypatch.setattr(RunDirectory, "begun", property(lambda self: next(looked)))

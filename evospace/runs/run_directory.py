@@ -90,7 +90,7 @@ class RunDirectory:
             self.check_settings(config)
             require_contents(self.path, contents)
             return
-        if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()):
+        if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()) and not self.begun:
             raise UsageError(f"{self.path} is not empty and holds no run; choose another --out")
         for folder in _FOLDERS:
             (self.path / folder).mkdir(parents=True, exist_ok=True)
