@@ -41,7 +41,9 @@ def check_settings(settings: Any, ranges: Ranges) -> None:
 
 
 def check_out(out: str) -> None:
-    """Raise `UsageError` for a folder's name that is no UTF-8."""
+    """Raise `UsageError` for a folder's name that is no UTF-8, or begins with a ~ that no shell has replaced."""
+    if out.startswith("~"):
+        raise UsageError(f"--out {out}: ~ is not replaced by the home folder here; write the path out")
     if out != out.encode("utf-8", "replace").decode("utf-8"):
         raise UsageError(f"--out {out}: the name has to be UTF-8; choose another")
 

@@ -187,6 +187,7 @@ CONFIG = "search --config c.yaml"
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 20))
 SETTINGS = [
     Case("a tag that runs a program", settings("data: !!python/object/apply:os.system ['touch canary']"), CONFIG, 2),
+    Case("a home folder", settings("out: ~/runs/mine"), CONFIG, 2),
     Case("a tag", settings("epochs: !!int ''"), CONFIG, 2),
     Case("a billion laughs", settings(LAUGHS), CONFIG, 2),
     Case("an unknown setting", settings("epoch: 3"), CONFIG, 2),

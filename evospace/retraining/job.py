@@ -60,7 +60,8 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
 
     No other process may be at it: its folder has to be held (`claimed`).
     """
-    if job.result() is not None:  # another process has ended it since the queue was made
+    if job.result() is not None:  # another process has ended it since the queue was made, or was killed just then
+        TrainingCheckpoints(job.path, say).clear()
         return
     described = work.networks[job.index]
     counted = count_network(described.skeleton, described.architecture, described.classes)

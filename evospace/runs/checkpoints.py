@@ -104,8 +104,8 @@ class TrainingCheckpoints:
         return 0
 
     def clear(self) -> None:
-        """The round is finished and stored elsewhere."""
-        for _, path in self._files():
+        """The round is finished and stored elsewhere; what a kill left half-written goes, too."""
+        for path in (*(path for _, path in self._files()), *self._folder.glob(".training-*.safetensors.*")):
             path.unlink(missing_ok=True)
 
 

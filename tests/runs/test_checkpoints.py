@@ -95,3 +95,12 @@ def test_the_newest_sound_checkpoint_of_the_round_is_used(tmp_path: Path) -> Non
     assert files[1] in warnings[0]
     series.clear()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_kill_left_half_written_goes_with_the_rest(tmp_path: Path) -> None:
+    series = TrainingCheckpoints(tmp_path, lambda _: None)
+    series.save(TENSORS, META)
+    (tmp_path / ".training-000002.safetensors.x1y2z3").touch()
+    (tmp_path / "other.safetensors").touch()
+    series.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["other.safetensors"]
