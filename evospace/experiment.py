@@ -67,7 +67,7 @@ def search(config: SearchConfig | None = None, *, bare: bool = False, **settings
         raise UsageError(f"search({config!r:.40}): give a SearchConfig, or settings by name, e.g. data='digits'")
     config = replace(config or _stored(**settings), **settings)
     config.check_required()
-    with before_anything():
+    with before_anything(resumed=config.resume):
         if config.resume and (done := _finished(config)):
             return done
         prepared = replace(prepare(config), bare=bare)
@@ -76,9 +76,9 @@ def search(config: SearchConfig | None = None, *, bare: bool = False, **settings
 
 def _plain(value: Any) -> Any:
     """A path as text, a number of NumPy as one of Python."""
-    return (
-        os.fspath(value) if isinstance(value, os.PathLike) else value.item() if isinstance(value, np.generic) else value
-    )
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _stored(*, out: Any = "", resume: Any = False, **_: Any) -> SearchConfig:

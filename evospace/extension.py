@@ -23,8 +23,9 @@ from evospace.strategies.contract import SearchState
 from evospace.strategies.nse import extended
 from evospace.strategies.queues import shuffled
 
-SAME = ("strategy", "data", "budget", "seed", "skeleton", "branches", "image_size", "train_images", "activation", "se")
-"""Settings that say what the inherited front is: an extension cannot change them."""
+SAME = ("strategy", "budget", "seed", "skeleton", "branches", "image_size", "train_images", "activation", "se")
+"""Settings that say what the inherited front is: an extension cannot change them. The data may be
+named otherwise: what they hold is compared."""
 
 
 def extension_defaults(run: Path) -> SearchConfig:

@@ -70,6 +70,8 @@ def test_ctrl_c_before_anything_is_trained_says_so(monkeypatch: pytest.MonkeyPat
         evospace.search(**QUICK, out=tmp_path / "run")
     assert caught.value.exit_code == 130
     assert not list(tmp_path.iterdir())
+    with pytest.raises(InterruptedRunError, match="all is as it was, go on with --resume"):
+        evospace.search(**QUICK, out=tmp_path / "run", resume=True)
 
 
 def test_a_run_goes_on_from_wherever_its_images_are_named(

@@ -13,6 +13,7 @@ from evospace.extension import extension_defaults
 from evospace.ops.pools import pool_names
 from evospace.report.page.gather import gather
 from evospace.runs.run_directory import RunDirectory
+from tests.bad_input import folder
 from tests.interruptions import SEARCH, content
 
 OPS = """
@@ -167,3 +168,19 @@ def test_blocks_that_have_all_the_new_operations_get_none(tmp_path: Path) -> Non
     after = RunDirectory(out).database.states()[0].waiting
     counts = {len(new) - len(old) for old, new in zip(before, after, strict=True)}
     assert counts == {0, 1}
+
+
+def test_an_extension_takes_the_same_images_from_wherever_they_lie_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder("images", count=20)
+    folder("others", count=30)
+    quick = ["--epochs", "1", "--samples", "6", "--max-rounds", "1", "--calibration-batches", "1"]
+    assert main(["search", "--data", "images", "--budget", "macs=1M", "--operations", "5", *quick, "--out", "run"]) == 0
+    Path("images").rename("moved")
+    more = ["extend", "run", "--pool", "grouped72:kernel=3", "--max-rounds", "1", "--out"]
+    assert main([*more, "refused", "--data", "others"]) == 4
+    assert "the data or the operations are not what run was begun with" in capsys.readouterr().err
+    assert not Path("refused").exists()
+    assert main([*more, "run2", "--data", "moved"]) == 0

@@ -28,7 +28,7 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
     Raises `EvospaceError` subclasses for everything a user can mend.
     """
     config = replace(config, threads=config.threads or max(1, torch.get_num_threads() // config.jobs))
-    with before_anything():
+    with before_anything(resumed=config.resume):
         work = prepare(config)
     config = work.config
     old = read_config(work.root) if (work.root / "config.yaml").exists() else {}

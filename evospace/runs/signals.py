@@ -15,12 +15,16 @@ _NAMES = {"SIGINT": 130, "SIGTERM": 143}
 
 
 @contextmanager
-def before_anything() -> Iterator[None]:
-    """Ctrl-C, while nothing is trained or written yet, ends a command in a line that says so."""
+def before_anything(*, resumed: bool = False) -> Iterator[None]:
+    """Ctrl-C, while nothing is trained or written yet, ends a command in a line that says so.
+
+    `resumed`: what it goes on with is there already.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted before anything was begun", _NAMES["SIGINT"]) from None
+        text = "anything went on; all is as it was, go on with --resume" if resumed else "anything was begun"
+        raise InterruptedRunError(f"interrupted before {text}", _NAMES["SIGINT"]) from None
 
 
 class Signals:

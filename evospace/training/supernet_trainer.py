@@ -34,8 +34,6 @@ with a heavy tail (one in a hundred is twenty times the median), which ruin weig
 that `--weights inherit` carries over: docs/results/study-history.md."""
 ROLLBACKS = 3
 """Times that a collapsed epoch is taken back, with half the learning rate, before the round fails."""
-
-
 TELLING = 100
 """Images whose accuracy tells a collapse from chance: of 100, half of 40 % is four standard errors away."""
 
