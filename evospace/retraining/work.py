@@ -102,8 +102,8 @@ def prepare(config: RetrainConfig) -> Retraining:
 
 
 def _hash(described: DescribedNetwork) -> str:
-    """Of the network whatever it is called: its name is a path where it is of a run, which may be moved."""
-    return hashlib.sha256(json.dumps(replace(described, name="").to_json()).encode()).hexdigest()[:16]
+    """Of the network whatever it and its images are called: both may be paths, and what lies there may be moved."""
+    return hashlib.sha256(json.dumps(replace(described, name="", data="").to_json()).encode()).hexdigest()[:16]
 
 
 def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:

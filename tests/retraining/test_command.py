@@ -215,13 +215,28 @@ def test_other_settings_and_other_networks_are_refused_by_name(
     assert "network 01: absent -> " in capsys.readouterr().err
 
 
+def test_a_retraining_takes_the_same_images_from_wherever_they_lie_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder("images", count=12)
+    folder("others", count=14)
+    network = front(tmp_path / "front.json", members=1)
+    begin = ["retrain", str(network), "--data", "images", "--epochs", "1", "--batch-size", "8", "--out", "out"]
+    assert main(begin) == 0
+    before = weights_in(tmp_path / "out")
+    Path("images").rename("moved")
+    assert main(["retrain", "--out", "out", "--resume", "--seeds", "2", "--data", "others"]) == 4
+    assert "the data or the operations are not what out was begun with" in capsys.readouterr().err
+    assert main(["retrain", "--out", "out", "--resume", "--seeds", "2", "--data", "moved"]) == 0
+    assert before.items() < weights_in(tmp_path / "out").items()
+
+
 def test_fine_tuning_takes_all_weights_but_a_head_of_other_classes(
     undisturbed: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = undisturbed[0] / "out/net-00/seed-0/last.safetensors"
     images = tmp_path / "images"
-    from tests.bad_input import picture
-
     for label, name in enumerate(("cat", "dog", "owl")):
         (images / name).mkdir(parents=True)
         for i in range(6):
