@@ -209,7 +209,9 @@ class Experiment:
     def forecast(self, state: SearchState, rounds: int, check: Callable[[], None] = lambda: None) -> Forecast:
         """What the `rounds` after `state` will take; see `evospace.forecast`."""
         assert self.rule is not None
-        return forecast(self.bench, self.rule, self.strategy.sizes(state, self.settings)[:rounds], state.round, check)
+        sizes = self.strategy.sizes(state, self.settings)
+        scores = [self.strategy.scores(self.settings, i == len(sizes)) for i in range(1, len(sizes) + 1)]
+        return forecast(self.bench, self.rule, sizes[:rounds], scores[:rounds], state.round, check)
 
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""

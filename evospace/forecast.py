@@ -22,7 +22,6 @@ from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RuleName
 from evospace.strategies.queues import first_active, reach, shuffled
-from evospace.strategies.rounds import BELOW
 from evospace.supernet.supernet import SuperNet
 from evospace.training.supernet_trainer import Progressed
 from evospace.workbench import Workbench
@@ -69,24 +68,29 @@ def _log10(natural: float) -> float | None:
 
 
 def forecast(
-    bench: Workbench, rule: RuleName, sizes: Sequence[int], done: int, check: Callable[[], None] = lambda: None
+    bench: Workbench,
+    rule: RuleName,
+    sizes: Sequence[int],
+    scores: Sequence[int],
+    done: int,
+    check: Callable[[], None] = lambda: None,
 ) -> Forecast:
     """Time a few steps and scores of this search, on its own images, and add up its rounds.
 
-    `sizes`: operations per block in each round to come, after `done` ones, trained by `rule`. `check` is called after
-    every step and may raise. Raises `UsageError` where memory runs out.
+    `sizes`: operations per block in each round to come, after `done` ones, trained by `rule`; `scores`: how many
+    architectures each scores. `check` is called after every step and may raise. Raises `UsageError` where memory runs
+    out.
     """
     config = bench.config
     timed = {size: _timed(bench, rule, size, check) for size in {min(sizes), max(sizes)}}
     known = sorted(timed)
-    step, score = (np.interp(sizes, known, [timed[size][i] for size in known]).tolist() for i in (0, 1))
+    step, one = (np.interp(sizes, known, [timed[size][i] for size in known]).tolist() for i in (0, 1))
     steps = config.epochs * (len(bench.splits.train) // bench.batch_size)
-    count = config.samples + max(int(BELOW * config.samples), 1)
     return Forecast(
         first_round=done + 1,
         active=tuple(sizes),
         train=tuple(steps * seconds for seconds in step),
-        score=tuple(count * seconds for seconds in score),
+        score=tuple(count * seconds for count, seconds in zip(scores, one, strict=True)),
         other=_seconds_of_a_picture(bench.problem.full),
         memory=_peak_memory(bench.device),
     )

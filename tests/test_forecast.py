@@ -68,11 +68,25 @@ def test_further_limits_are_looked_at_in_what_the_search_would_draw() -> None:
     assert sparse.log10_mass == uniform.log10_mass
 
 
+@pytest.mark.parametrize(
+    ("strategy", "scored"),
+    [("nse", (42.0, 42.0, 42.0)), ("spos", (40.0,)), ("darts", (1.0,)), ("shrinking", (11.0, 11.0, 40.0))],
+)
+def test_a_forecast_counts_what_each_round_scores(
+    strategy: str, scored: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evospace.experiment.forecast", forecast)  # in place of what all tests have (conftest.py)
+    monkeypatch.setattr("evospace.forecast._timed", lambda *_: (1.0, 1.0))
+    config = SearchConfig(data="digits", budget="macs=1M", samples=40, operations=14, strategy=strategy)
+    experiment = prepare(config)
+    assert experiment.forecast(experiment.first_state(), 3).score == scored
+
+
 def test_a_forecast_counts_the_rounds_to_come() -> None:
     config = SearchConfig(data="digits", budget="macs=1M", epochs=2, samples=40, calibration_batches=1)
     experiment = prepare(config)
     sizes_to_come = experiment.strategy.sizes(experiment.first_state(), experiment.settings)
-    found = forecast(experiment.bench, "nse", sizes_to_come[:3], 0)
+    found = forecast(experiment.bench, "nse", sizes_to_come[:3], [42, 42, 42], 0)
     assert found.active == (5, 5, 5)
     assert found.first_round == 1
     assert all(seconds > 0 for seconds in (*found.train, *found.score))
@@ -91,7 +105,7 @@ def test_a_forecast_times_fitness_steps_of_a_strategy_that_begins_them_late(monk
 
     monkeypatch.setattr(ProxylessRule, "fitness_step", counted)
     config = SearchConfig(data="digits", budget="macs=1M", strategy="proxyless", epochs=20, operations=3)
-    forecast(prepare(config).bench, "proxyless", [3], 0)
+    forecast(prepare(config).bench, "proxyless", [3], [1], 0)
     assert len(taken) >= 2
 
 

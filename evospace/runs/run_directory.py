@@ -67,7 +67,7 @@ class RunDirectory:
     def contents(self) -> list[Path]:
         """What a user finds here."""
         names = ("front.json", "fronts.png", "space.png", "run.db", "front", "checkpoints", "tensorboard")
-        return [self.path / name for name in names]
+        return [path for name in names if (path := self.path / name).exists()]
 
     def open(self, config: SearchConfig, contents: Mapping[str, str]) -> None:
         """Create the directory, or check that a resumed run is the same search on the same data.

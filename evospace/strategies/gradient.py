@@ -75,6 +75,7 @@ STRATEGIES.add(
         summary="softmax over all candidates, all evaluated; the most probable in the budget (Liu et al., 2019)",
         search=_search("darts"),
         rule=lambda settings: "darts",
+        scores=lambda settings, last: 1,
         branches=("single",),
         honours=frozenset({"darts_order"}),
     ),
@@ -86,6 +87,7 @@ STRATEGIES.add(
         summary="binarised two-path gates; the most probable in the budget (Cai et al., 2019)",
         search=_search("proxyless"),
         rule=lambda settings: "proxyless",
+        scores=lambda settings, last: 1,
         branches=("single",),
     ),
 )

@@ -14,7 +14,7 @@ from evospace.space.architecture import Architecture
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
 from evospace.strategies.pareto import front_hypervolume, survivors
 from evospace.strategies.queues import Names, Queues, Swap, default_rounds, inherit, reach, refill
-from evospace.strategies.rounds import Scored, closed, sample
+from evospace.strategies.rounds import Scored, closed, sample, with_cheaper
 from evospace.strategies.spos import LEAST, FreshDraws, ask_variations
 from evospace.strategies.strategy import STRATEGIES, Strategy
 
@@ -139,6 +139,7 @@ STRATEGIES.add(
             }
         ),
         scores_every_round=True,
+        scores=lambda settings, last: with_cheaper(settings.samples),
         rounds=lambda operations, settings: default_rounds(operations, settings.candidates),
         sizes=active_sizes,
         check=refilled,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from evospace.seeding import numpy_generator
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
-from evospace.strategies.rounds import Scored, closed, everything, sample
+from evospace.strategies.rounds import Scored, closed, everything, sample, with_cheaper
 from evospace.strategies.strategy import STRATEGIES, Strategy
 
 
@@ -34,5 +34,6 @@ STRATEGIES.add(
         summary="path dropout over the whole space, then random architectures (Bender et al., 2018)",
         search=one_shot,
         rule=lambda settings: "path-dropout",
+        scores=lambda settings, last: with_cheaper(settings.samples),
     ),
 )

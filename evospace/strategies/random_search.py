@@ -10,7 +10,7 @@ from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
 from evospace.strategies.one_shot import sampled
-from evospace.strategies.rounds import Scored, closed, everything
+from evospace.strategies.rounds import Scored, closed, everything, with_cheaper
 from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 
 
@@ -41,6 +41,7 @@ STRATEGIES.add(
         summary="uniform sampling, then random architectures, under shared weights (Li & Talwalkar, 2019)",
         search=random_search,
         rule=lambda settings: "uniform",
+        scores=lambda settings, last: with_cheaper(settings.samples),
         branches=("single", "multi"),
         honours=UNIFORM,
     ),
@@ -52,5 +53,6 @@ STRATEGIES.add(
         summary="one random architecture inside the budget, trained by itself: the floor",
         search=random_draw,
         rule=lambda settings: None,
+        scores=lambda settings, last: 1,
     ),
 )

@@ -97,6 +97,11 @@ def closed(
     )
 
 
+def with_cheaper(n: int) -> int:
+    """`n` samples and those just below the window."""
+    return n + max(int(BELOW * n), 1)
+
+
 def sample(
     problem: Problem, trained: TrainedRound, n: int, rng: np.random.Generator
 ) -> tuple[list[Architecture], dict[str, Any]]:
@@ -108,7 +113,7 @@ def sample(
     found, rejected = window.draw_within(n, rng, problem.upper)
     below = WindowSampler(trained.space, problem.table, problem.budget.below(), trained.probabilities)
     if below.possible:
-        cheaper = below.draw_distinct(max(int(BELOW * n), 1), rng)
+        cheaper = below.draw_distinct(with_cheaper(n) - n, rng)
         kept = [a for a in cheaper if keeps(a, problem.upper)]
         found, rejected = found + kept, rejected + len(cheaper) - len(kept)
     return found, {"rejected": rejected} if problem.limits else {}

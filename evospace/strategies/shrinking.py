@@ -26,15 +26,15 @@ from evospace.strategies.contract import (
 )
 from evospace.strategies.one_shot import sampled
 from evospace.strategies.queues import Names, Queues
-from evospace.strategies.rounds import closed, everything
+from evospace.strategies.rounds import closed, everything, with_cheaper
 from evospace.strategies.spos import evolutionary
 from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 
 DRAWS = 1000
 """Architectures whose angles are averaged for each operation, as in ABS (section 4)."""
 SCORED = 10
-"""Architectures scored at the end of a stage that is not the last, to show where the search stands: nothing depends
-on them."""
+"""Architectures scored at the end of a stage that is not the last, and one just below the budget, to show where the
+search stands: nothing depends on them."""
 SHARED = (-1, "")
 """The part that all architectures share, in `TrainedRound.turned`."""
 Pair = tuple[int, str]
@@ -56,8 +56,8 @@ def shrinking(problem: Problem, settings: SearchSettings, lab: Lab, state: Searc
         last = round == state.rounds
         trained = lab.train(round, space, _rule(settings, last), locked=_pairs(space), go_on=round > 1)
         search = evolutionary if last and settings.then == "spos" else sampled
-        wanted = settings.samples if last else min(settings.samples, SCORED)
-        scored = search(problem, replace(settings, samples=wanted), trained, round)
+        wanted = replace(settings, samples=_samples(settings, last))
+        scored = search(problem, wanted, trained, round)
         dropped = {} if last else _dropped(problem, settings, trained, round, sizes[round])
         queues = everything(space)
         if round > 1:
@@ -66,6 +66,15 @@ def shrinking(problem: Problem, settings: SearchSettings, lab: Lab, state: Searc
         result = closed(scored, state, queues, handed_on=kept, dropped=dropped)
         yield result
         state = result.state
+
+
+def _samples(settings: SearchSettings, last: bool) -> int:
+    return settings.samples if last else min(settings.samples, SCORED)
+
+
+def _scores(settings: SearchSettings, last: bool) -> int:
+    wanted = _samples(settings, last)
+    return wanted if last and settings.then == "spos" else with_cheaper(wanted)
 
 
 def _largest(names: Sequence[Names]) -> int:
@@ -141,6 +150,7 @@ STRATEGIES.add(
         rule=lambda settings: "nse" if settings.shrink_by == "fitness" else "uniform",
         branches=("single", "multi"),
         honours=UNIFORM | {"candidates", "shrink_by", "then"},
+        scores=_scores,
         rounds=lambda operations, settings: len(stages(operations, settings)),
         sizes=lambda state, settings: stages(_largest(state.inherited if state.round else state.waiting), settings),
     ),

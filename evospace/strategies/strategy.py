@@ -23,6 +23,10 @@ def _everything(state: SearchState, settings: SearchSettings) -> list[int]:
     return [max(map(len, state.waiting))]
 
 
+def _samples(settings: SearchSettings, last: bool) -> int:
+    return settings.samples
+
+
 def _nothing(problem: Problem, settings: SearchSettings, state: SearchState) -> None:
     """A space that reaches the budget as a whole is searched as a whole."""
 
@@ -50,6 +54,8 @@ class Strategy:
     """How many rounds it takes, given the operations per block."""
     scores_every_round: bool = False
     """Whether each round scores `samples` architectures; else the last one alone does."""
+    scores: Callable[[SearchSettings, bool], int] = _samples
+    """How many architectures a round scores, at most or nearly; the second argument tells whether it is the last."""
     check: Callable[[Problem, SearchSettings, SearchState], object] = _nothing
     """Raises `BudgetError` where the round after a state cannot begin; the first is tried before anything is made."""
     sizes: Callable[[SearchState, SearchSettings], list[int]] = _everything

@@ -1,7 +1,7 @@
 """Does the jobs of a study that are left, several at a time; any number of times, and from several processes."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def run_study(settings: StudySettings, say: Say = print) -> int:
     load_recipe(settings.recipe)
     study = StudyDirectory(Path(settings.out))
     if study.settings() is None:
-        _check_first(jobs[0])
+        _check_first(jobs)
     study.open(settings)
     stored = study.database.done()
     left = {job.key: job for job in jobs if job.key not in stored}
@@ -92,15 +92,24 @@ def _equality(settings: StudySettings) -> str:
     return f"each method's supernet sees the images of {settings.epochs} epochs (times the length), within 5 %"
 
 
-def _check_first(job: Job) -> None:
+def _check_first(jobs: Sequence[Job]) -> None:
     """Find what is wrong with data or settings before anything is made.
 
-    A budget out of reach of a job's part of the pool is a result; out of reach of the whole pool, `BudgetError`.
+    A budget out of reach of a job's part of the pool is a result; out of reach of the whole pool, whether one operation
+    a block is allowed or several, `BudgetError`.
     """
     from evospace.experiment import prepare  # loads torch
+    from evospace.problem import branches_of
 
-    config = replace(job.config, device="cpu")
     try:
-        prepare(config)
+        prepare(replace(jobs[0].config, device="cpu"))
     except BudgetError:
-        prepare(replace(config, operations=0))
+        errors = []
+        for config in {branches_of(job.config): job.config for job in jobs}.values():
+            try:
+                prepare(replace(config, device="cpu", operations=0))
+            except BudgetError as error:
+                errors.append(error)
+            else:
+                return
+        raise errors[0] from None

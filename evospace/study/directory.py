@@ -12,7 +12,7 @@ from evospace.runs.files import write_json, write_text
 from evospace.settings_file import changed_settings, load_settings
 from evospace.study.database import StudyDatabase
 from evospace.study.plan import plan_jobs
-from evospace.study.settings import NOT_PART_OF_THE_RESULT, StudySettings, merged
+from evospace.study.settings import MOST, NOT_PART_OF_THE_RESULT, StudySettings, merged, numbers
 
 _BEGUN = ("environment.json", "study.db", "study.db-journal")
 
@@ -22,6 +22,14 @@ def _of_ours(entry: Path) -> bool:
     if entry.name == "jobs":
         return not any(entry.iterdir())
     return entry.name in _BEGUN or entry.name.startswith((".environment.json.", ".study.yaml."))
+
+
+def _require_size(path: Path, old: StudySettings, new: StudySettings) -> None:
+    """Raise `UsageError` for an ablation of another size than that in `path`: its differences are of one size."""
+    was, asked = (max(numbers("operations", settings.operations, MOST)) for settings in (old, new))
+    if new.kind == "ablation" and was != asked:
+        text = f"{path} holds an ablation of {was} operations per block, not of {asked}"
+        raise UsageError(f"{text}; use those, or another --out")
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class StudyDirectory:
             raise UsageError(
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
+        _require_size(self.path, old, settings)
         whole = merged(old, settings)
         plan_jobs(whole)  # what both ask for together may be more than either: it has to go on, too
         self.database.create()

@@ -15,6 +15,7 @@ FIRST = "#000000"
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#ee7733", "#332288", "#999933")
 """Paul Tol's "bright" scheme, then of his others: told apart with any colour vision, together with the markers."""
 MARKERS = "osD^vP<X>*"
+"""As many as colours; from the second turn on each colour has the next marker, so that no two methods look alike."""
 DODGE = 0.4
 """Width, in units of the distance of two sizes, over which the methods' intervals lie side by side."""
 
@@ -52,7 +53,7 @@ def _line(axes: Axes, rows: Sequence[Summary], sizes: Sequence[int], place: int,
         yerr=spreads,
         label=rows[0].method,
         color=FIRST if main else COLOURS[place % len(COLOURS)],
-        marker=MARKERS[place % len(MARKERS)],
+        marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
         linewidth=2.2 if main else 1.3,
         markersize=6 if main else 5,
         elinewidth=1.0,

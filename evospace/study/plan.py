@@ -11,11 +11,11 @@ from evospace.errors import UsageError, unknown_name
 from evospace.ops.pools import pool_names
 from evospace.strategies.contract import SearchSettings
 from evospace.strategies.strategy import STRATEGIES
-from evospace.study.settings import StudySettings, listed, numbers, words
+from evospace.study.settings import MOST, StudySettings, listed, numbers, words
 
 TOLERANCE = 0.05
-"""How far the training images of two methods may differ from what was asked for: a whole number of epochs in each round
-seldom comes to exactly the same."""
+"""How far the training images of a method may be from what was asked for: a whole number of epochs in each round seldom
+comes to exactly the same. Two methods may lie on either side of it."""
 REFERENCE = "nse"
 """Whose estimated seconds are given to every strategy with `--equal seconds`."""
 BASE = "base"
@@ -94,7 +94,7 @@ def plan_jobs(settings: StudySettings) -> list[Job]:
     that a whole number of epochs in each round does not come near to.
     """
     variants = _variants(settings)
-    sizes = numbers("operations", settings.operations, 10_000)
+    sizes = numbers("operations", settings.operations, MOST)
     sizes = (max(sizes),) if settings.kind == "ablation" else sizes
     pool = len(pool_names(settings.pool, (), se=False))
     if max(sizes) > pool:

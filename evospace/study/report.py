@@ -39,6 +39,8 @@ class Summary:
     """Mean of the search's own score of the networks that were retrained, per cent."""
     images: float | None
     """Mean number of training images that the supernets saw."""
+    scored: float | None
+    """Mean number of networks that the searches scored."""
     search_seconds: float | None
     """Mean of training the supernet and scoring."""
     retrain_seconds: float | None
@@ -78,6 +80,7 @@ def _summary(jobs: Sequence[Finished], base: Sequence[Finished]) -> Summary:
         spread=statistics.stdev(accuracies) if len(done) > 1 else None,
         score=None if score is None else 100 * score,
         images=mean("images"),
+        scored=mean("scored"),
         search_seconds=mean("train_seconds", "score_seconds"),
         retrain_seconds=mean("retrain_seconds"),
         peak_mib=max(peaks) / 2**20 if peaks else None,
@@ -138,7 +141,8 @@ def write_study_report(path: Path) -> tuple[dict[str, Any], list[Table], list[st
 
 
 LEGEND = (
-    "top-1 and sd over n seeds in %; images of supernet training; search and retrain in seconds; x: training length"
+    "top-1 and sd over n seeds in %; images of supernet training; networks scored; search and retrain in seconds; x:"
+    " training length"
 )
 LEGEND_OF_EFFECTS = (
     "growth: top-1 in the largest space less that in the smallest, in points, paired by seed, with its 95 % interval;"
@@ -156,7 +160,7 @@ def _columns(rows: Sequence[Summary]) -> list[str]:
     """An ablation's rows are all of one size."""
     ablation = any(row.difference for row in rows)
     middle = ["x", "n", "top-1", "sd", "diff", "+-"] if ablation else ["ops", "x", "n", "top-1", "sd"]
-    return ["method", *middle, "images", "search", "retrain", "MiB", "fail"]
+    return ["method", *middle, "images", "scored", "search", "retrain", "MiB", "fail"]
 
 
 def cells(row: Summary, columns: Sequence[str]) -> list[str]:
@@ -172,6 +176,7 @@ def cells(row: Summary, columns: Sequence[str]) -> list[str]:
         "diff": _number(d.mean if d else None, "+.2f"),
         "+-": _number(d.half_width if d else None, ".2f"),
         "images": "" if row.images is None else short(row.images),
+        "scored": _number(row.scored, ".0f"),
         "search": _number(row.search_seconds, ".1f"),
         "retrain": _number(row.retrain_seconds, ".1f"),
         "MiB": _number(row.peak_mib, ".0f"),

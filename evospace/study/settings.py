@@ -140,6 +140,10 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+MOST = 10_000
+"""Operations per block are never more."""
+
+
 def numbers(name: str, text: str, high: int) -> tuple[int, ...]:
     """Whole numbers from 1 to `high` of a setting; raises `UsageError` for anything else."""
     parts = words(text)

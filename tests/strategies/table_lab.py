@@ -27,6 +27,7 @@ class TableRound:
     pruned: Sequence[tuple[int, str, int]] = ()
 
     def score(self, architectures: Sequence[Architecture]) -> list[float | str]:
+        assert all(a in self.space for a in architectures)
         self.asked.extend(architectures)
         return [self.oracle(a) for a in architectures]
 
@@ -44,6 +45,9 @@ class TableLab:
     turns: Callable[[SearchSpace], Turned] = lambda space: {}
     trained: list[tuple[str, SearchSpace, bool]] = field(default_factory=list)
     """Rule (`alone` for none), space, and whether it went on with the weights before."""
+    locked: list[frozenset[tuple[int, str]]] = field(default_factory=list)
+    prunes: bool = False
+    """Whether each round drops its first operation, wherever that is not locked."""
     asked: list[Architecture] = field(default_factory=list)
 
     def train(
@@ -56,21 +60,25 @@ class TableLab:
         go_on: bool = False,
     ) -> TableRound:
         self.trained.append((rule, space, go_on))
-        return self._round(space)
+        self.locked.append(locked)
+        first = next((b, name) for b, names in enumerate(space.candidates) for name in names)
+        return self._round(space, [first] if self.prunes and first not in locked else [])
 
     def train_alone(self, round: int, space: SearchSpace) -> TableRound:
         self.trained.append(("alone", space, False))
         return self._round(space)
 
-    def _round(self, space: SearchSpace) -> TableRound:
+    def _round(self, space: SearchSpace, weak: Sequence[tuple[int, str]] = ()) -> TableRound:
         pairs = [(b, name) for b, names in enumerate(space.candidates) for name in names]
+        left = space.without(weak)
         return TableRound(
-            space=space,
-            probabilities=self.probabilities(space),
+            space=left,
+            probabilities=self.probabilities(left),
             fitness={pair: self.fitness(*pair) for pair in pairs},
             oracle=self.oracle,
             asked=self.asked,
             turns=self.turns,
+            pruned=[(*pair, 0) for pair in weak],
         )
 
 

@@ -1,82 +1,32 @@
 """The whole loop against a table oracle with a known optimum: no network, under a second."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import itertools
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import pytest
 
-from evospace.cost.budget import Budget
-from evospace.cost.table import CostTable
-from evospace.sampling.gates import initial_probabilities
+from evospace.estimation.evaluation import Evaluation
 from evospace.space.architecture import Architecture
-from evospace.space.search_space import SearchSpace
-from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
-from evospace.strategies.nse import evolve, first_state
+from evospace.strategies.contract import RoundResult, SearchSettings, SearchState
+from evospace.strategies.nse import _rehearsed, evolve, first_state
 from evospace.strategies.queues import default_rounds, shuffled
+from tests.strategies import table_lab
+from tests.strategies.table_lab import NAMES, nearness, problem
 
-BLOCKS, POOL = 3, 7
-NAMES = tuple(f"op{i}" for i in range(POOL))
-FULL = SearchSpace((NAMES,) * BLOCKS, (False, True, False), "single")
-COST = {name: 10 + i for i, name in enumerate(NAMES)}
-TABLES = {m: CostTable(metric=m, fixed=5, ops=(COST,) * BLOCKS) for m in ("macs", "params")}
-PROBLEM = Problem(full=FULL, tables=TABLES, budget=Budget.parse("macs=30..60"), classes=10)
+BLOCKS = 3
+PROBLEM = problem("macs=30..60", blocks=BLOCKS)
+FULL = PROBLEM.full
 SETTINGS = SearchSettings(candidates=3, samples=60)
+TableLab = partial(table_lab.TableLab, oracle=nearness)
 
 
-def oracle(architecture: Architecture) -> float:
-    """Every block's best operation is op4: accuracy falls with the distance from it."""
-    gaps = [abs(int(names[0][2:]) - 4) if names else 5 for names in architecture.blocks]
-    return 0.95 - 0.04 * sum(gaps)
-
-
-@dataclass
-class TableRound:
-    space: SearchSpace
-    probabilities: Sequence[np.ndarray]
-    fitness: dict[tuple[int, str], float]
-    pruned: Sequence[tuple[int, str, int]] = ()
-
-    def score(self, architectures: Sequence[Architecture]) -> list[float]:
-        assert all(a in self.space for a in architectures)
-        return [oracle(a) for a in architectures]
-
-    def turned(self) -> dict[tuple[int, str], tuple[float, float, float]]:
-        raise NotImplementedError
-
-
-@dataclass
-class TableLab:
-    active: list[SearchSpace] = field(default_factory=list)
-    locked: list[frozenset[tuple[int, str]]] = field(default_factory=list)
-    prunes: bool = False
-    """Whether each round drops its first operation, wherever that is not locked."""
-
-    def train(
-        self,
-        round: int,
-        space: SearchSpace,
-        rule: RuleName,
-        *,
-        locked: frozenset[tuple[int, str]] = frozenset(),
-        go_on: bool = False,
-    ) -> TableRound:
-        assert (rule, go_on) == ("nse", False)
-        self.active.append(space)
-        self.locked.append(locked)
-        fitness = {(b, n): 0.0 for b, names in enumerate(space.candidates) for n in names}
-        weak = [pair for pair in list(fitness)[:1] if self.prunes and pair not in locked]
-        left = space.without(weak)
-        return TableRound(left, initial_probabilities(left), fitness, [(*pair, 0) for pair in weak])
-
-    def train_alone(self, round: int, space: SearchSpace) -> TableRound:
-        raise NotImplementedError
-
-
-def run(lab: TableLab, state: SearchState | None = None, **changes: object) -> list[RoundResult]:
+def run(lab: table_lab.TableLab, state: SearchState | None = None, **changes: object) -> list[RoundResult]:
     settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
     return list(
-        evolve(PROBLEM, settings, lab, state or first_state(shuffled(FULL.candidates, 0), default_rounds(POOL, 3)))
+        evolve(
+            PROBLEM, settings, lab, state or first_state(shuffled(FULL.candidates, 0), default_rounds(len(NAMES), 3))
+        )
     )
 
 
@@ -86,8 +36,9 @@ def test_the_known_optimum_is_found_and_everything_was_traversed() -> None:
     assert results[-1].state.front[-1].accuracy == pytest.approx(0.95)
     assert results[-1].state.front[-1].architecture == Architecture.of([["op4"]] * BLOCKS)
     for b in range(BLOCKS):
-        assert {n for space in lab.active for n in space.candidates[b]} == set(NAMES)
+        assert {n for _, space, _ in lab.trained for n in space.candidates[b]} == set(NAMES)
     assert results[-1].state.waiting == ((),) * BLOCKS
+    assert {(rule, go_on) for rule, _, go_on in lab.trained} == {("nse", False)}
     hypervolumes = [r.hypervolume for r in results]
     assert hypervolumes == sorted(hypervolumes)
 
@@ -102,6 +53,30 @@ def test_the_front_is_inherited_locked_and_rehearsed() -> None:
         assert rehearsed == [e.architecture for e in before.state.front]
         assert after.rehearsed_hypervolume is not None
         assert 0 <= after.rehearsed_hypervolume <= after.hypervolume
+    kept = [
+        (e, old.round)
+        for before, after in itertools.pairwise(results)
+        for e in after.state.front
+        for old in before.state.front
+        if old.architecture == e.architecture
+    ]
+    assert kept
+    assert all(e.round == first for e, first in kept)  # that of the round which found it
+
+
+def test_the_rehearsed_front_is_beside_the_same_cheaper_architectures() -> None:
+    """What is cheaper than the budget takes its part of the area from both, or they could not be compared."""
+
+    def scored(name: str, macs: int, accuracy: float) -> Evaluation:
+        architecture = Architecture.of([[name]])
+        return Evaluation(architecture=architecture, macs=macs, params=1, accuracy=accuracy, round=1)
+
+    old, dear, cheap, new = scored("a", 36, 0.5), scored("b", 48, 0.7), scored("c", 20, 0.6), scored("d", 40, 0.9)
+    both = {old.architecture, dear.architecture}
+    of_dear = (60 - 48) / 60 * (0.7 - 0.1)
+    assert _rehearsed(PROBLEM, [old, dear, cheap, new], both) == pytest.approx(of_dear)  # `cheap` is better than `old`
+    of_old = (48 - 36) / 60 * (0.5 - 0.1)
+    assert _rehearsed(PROBLEM, [old, dear, new], both) == pytest.approx(of_dear + of_old)
 
 
 def test_without_lock_nothing_is_locked_and_without_rehearsal_nothing_scored_again() -> None:
@@ -160,7 +135,7 @@ def test_resuming_from_a_stored_state_gives_the_same_rounds() -> None:
 
 def test_the_ledger_tells_of_every_active_operation() -> None:
     lab = TableLab()
-    for result, space in zip(run(lab), lab.active, strict=True):
+    for result, (_, space, _) in zip(run(lab), lab.trained, strict=True):
         pairs = {(r.block, r.operation) for r in result.ledger if r.outcome != "postponed"}
         assert pairs == {(b, n) for b, names in enumerate(space.candidates) for n in names}
         kept = {(r.block, r.operation) for r in result.ledger if r.outcome == "kept"}

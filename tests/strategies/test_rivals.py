@@ -1,5 +1,6 @@
 """Each rival by itself, against a table with a known optimum: it finds what its definition promises."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -126,8 +127,20 @@ def test_gradient_rivals_return_the_most_probable_inside_the_budget(name: str) -
 
 def test_a_further_limit_holds_for_gradient_rivals_too() -> None:
     made = replace(ROOM, limits={"params": 57})
-    (result,) = search("darts", TableLab(oracle=nearness), made)
-    assert result.state.front[0].params <= 57
+    p = np.array([0.05, 0.06, 0.13, 0.14, 0.4, 0.12, 0.1])  # likeliest of all is op4 in every block, at 61
+    lab = TableLab(oracle=nearness, probabilities=lambda space: [p * (0.9 if b % 2 else 1.0) for b in range(4)])
+    (result,) = search("darts", lab, made, samples=3000)
+    found = result.state.front[0]
+    assert found.params <= 57
+    inside = [
+        math.prod(float(p[i]) if b % 2 == 0 else float(0.9 * p[i]) for b, i in enumerate(chosen))
+        for chosen in itertools.product(range(7), repeat=4)
+        if 55 <= 45 + sum(chosen) <= 57
+    ]
+    share = math.prod(
+        p[int(names[0][2:])] * (0.9 if b % 2 else 1.0) for b, names in enumerate(found.architecture.blocks)
+    )
+    assert share == pytest.approx(max(inside))  # the most probable that keeps it, as all of them shows
 
 
 def test_random_draw_trains_one_architecture_by_itself() -> None:
@@ -136,6 +149,23 @@ def test_random_draw_trains_one_architecture_by_itself() -> None:
     assert [rule for rule, _, _ in lab.trained] == ["alone"]
     assert len(lab.asked) == 1
     assert result.state.front[0].macs in ROOM.budget
+
+
+@pytest.mark.parametrize("name", list(STRATEGIES))
+@pytest.mark.parametrize("then", ["spos", "one-shot"])
+def test_a_round_scores_what_the_forecast_counts_on(name: str, then: str) -> None:
+    """Besides what nse scores again of the front before."""
+    lab = TableLab(oracle=nearness, fitness=lambda b, n: float(n[2:]), turns=turned_by_number)
+    made = replace(ROOM, budget=Budget.parse("macs=50..90"))
+    results = search(name, lab, made, samples=20, then=then, rehearse=False)
+    given = SearchSettings(samples=20, candidates=2, then=then)  # type: ignore[arg-type]
+    counts = [len(result.evaluations) for result in results]
+    expected = [STRATEGIES[name].scores(given, i == len(results)) for i in range(1, len(results) + 1)]
+    if name == "nse":  # small spaces hold fewer
+        assert all(count <= most for count, most in zip(counts, expected, strict=True))
+        assert max(counts) >= 20
+    else:
+        assert counts == expected
 
 
 def test_stages_halve_the_space_by_hand() -> None:
@@ -159,6 +189,8 @@ def test_shrinking_drops_what_is_worst_and_goes_on_with_the_weights(by: str, the
     rules = {"angle": ["uniform"] * 3, "fitness": ["nse", "nse", "path-dropout"]}[by]
     assert [rule for rule, _, _ in lab.trained] == rules
     assert [go_on for _, _, go_on in lab.trained] == [False, True, True]
+    whole = [{(b, n) for b, names in enumerate(space.candidates) for n in names} for _, space, _ in lab.trained]
+    assert lab.locked == whole  # no stage prunes while it trains
     assert [len(space.candidates[0]) for _, space, _ in lab.trained] == [7, 4, 2]
     assert all(set(names) == {"op5", "op6"} for names in lab.trained[-1][1].candidates)
     gone = {row.operation for row in results[0].ledger if row.outcome == "pruned"}

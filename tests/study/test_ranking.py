@@ -1,9 +1,11 @@
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap, spearmanr
 
 from evospace.errors import UsageError
 from evospace.runs.files import write_json
@@ -60,6 +62,24 @@ def test_the_interval_is_the_same_each_time_and_narrows_with_more_pairs() -> Non
         assert first == correlations(xs, ys, seed=1)["spearman"]
         widths.append(first["high"] - first["low"])
     assert widths[1] < widths[0]
+
+
+def test_the_interval_is_the_95_percent_percentile_bootstrap_over_pairs() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random(40)
+    y = x + 2 * rng.random(40)
+    found = correlations(x.tolist(), y.tolist(), seed=0)["spearman"]
+    other = bootstrap(
+        (x, y),
+        lambda a, b: spearmanr(a, b).statistic,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        n_resamples=2000,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert (found["low"], found["high"]) == pytest.approx((other.low, other.high), abs=0.03)
+    assert other.high - other.low > 0.3
 
 
 def test_too_few_or_equal_values_have_no_correlation() -> None:

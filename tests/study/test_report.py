@@ -12,7 +12,7 @@ from evospace.cli import main
 from evospace.study.directory import StudyDirectory
 from evospace.study.figures import draw_ablation, draw_effects, draw_space_size
 from evospace.study.paired import effects
-from evospace.study.plan import BASE, VARIANTS, plan_jobs
+from evospace.study.plan import BASE, COMPARED, FURTHER, VARIANTS, plan_jobs
 from evospace.study.report import markdown, summaries, texts_of
 from tests.study.made import finished, result, settings
 
@@ -49,11 +49,11 @@ def test_differences_are_paired_by_seed() -> None:
 
 def test_the_table_for_a_document() -> None:
     assert markdown(*texts_of(summaries(BASE_AND_K3, list(VARIANTS), BASE))).splitlines() == [
-        "| method | x | n | top-1 | sd | diff | +- | images | search | retrain | MiB | fail |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        "| base | 1 | 3 | 92.00 | 2.00 |  |  | 1K | 12.0 | 5.0 | 100 | 0 |",
-        "| k3 | 1 | 3 | 91.67 | 0.58 | -0.33 | 3.79 | 1K | 12.0 | 5.0 | 100 | 1 |",
-        "| k8 | 1 | 1 | 95.00 |  | +5.00 |  | 1K | 12.0 | 5.0 | 100 | 0 |",
+        "| method | x | n | top-1 | sd | diff | +- | images | scored | search | retrain | MiB | fail |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| base | 1 | 3 | 92.00 | 2.00 |  |  | 1K | 126 | 12.0 | 5.0 | 100 | 0 |",
+        "| k3 | 1 | 3 | 91.67 | 0.58 | -0.33 | 3.79 | 1K | 126 | 12.0 | 5.0 | 100 | 1 |",
+        "| k8 | 1 | 1 | 95.00 |  | +5.00 |  | 1K | 126 | 12.0 | 5.0 | 100 | 0 |",
     ]
 
 
@@ -72,6 +72,16 @@ def test_all_that_is_finished_is_drawn_and_what_is_not_is_left_out(tmp_path: Pat
     draw_ablation(path, summaries(BASE_AND_K3, list(VARIANTS), BASE))
     assert alone.std() > 1
     assert np.asarray(Image.open(path).convert("L")).std() > 1
+
+
+def test_no_two_methods_look_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Colour and marker of all that a study may compare."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr("evospace.study.figures.save_figure", lambda figure, _: drawn.append(figure))
+    known = [*COMPARED, *FURTHER]
+    draw_space_size(tmp_path, summaries([finished(name, 0, 0.5) for name in known], known))
+    lines = [c.lines[0] for c in drawn[0].axes[0].containers if isinstance(c, ErrorbarContainer)]
+    assert len({(line.get_color(), line.get_marker()) for line in lines if line is not None}) == len(known)
 
 
 def test_effects_are_drawn_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,11 +18,13 @@ import evospace.study.retrained
 import evospace.study.worker
 from evospace.cli import main
 from evospace.config import SearchConfig
-from evospace.errors import CollapseError, DataError, EvospaceError, InterruptedRunError, UsageError
+from evospace.errors import BudgetError, CollapseError, DataError, EvospaceError, InterruptedRunError, UsageError
 from evospace.retraining.config import RetrainConfig
 from evospace.runs.front import read_front
 from evospace.runs.processes import Queue
+from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
+from evospace.study.command import _check_first
 from evospace.study.database import StudyDatabase
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
@@ -273,6 +275,32 @@ def test_other_settings_are_listed_and_a_preset_of_the_other_kind_is_refused(
     assert "lr: 0.1 -> 0.2" in capsys.readouterr().err
     assert main(["study", "ablation", "--out", str(study.path)]) == 2
     assert "holds a study of space-size" in capsys.readouterr().err
+
+
+def test_an_ablation_has_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, study, _ = quick(tmp_path / "study", kind="ablation", variants="no-lock", operations="4,5")
+    assert main(["study", "ablation", "--out", str(study.path), "--operations", "4"]) == 2
+    assert "holds an ablation of 5 operations per block, not of 4; use those" in capsys.readouterr().err
+    study.open(replace(study.require(), operations="5"))
+
+
+def test_a_budget_that_several_operations_a_block_reach_is_no_error_of_the_study() -> None:
+    """Whichever strategy comes first: of one operation a block, or of several."""
+    for order in ("darts,nse", "nse,darts"):
+        _check_first(plan_jobs(settings(strategies=order, operations="5", seeds=1, budget="macs=20M")))
+    with pytest.raises(BudgetError, match="cannot be met"):
+        _check_first(plan_jobs(settings(strategies="darts", operations="5", seeds=1, budget="macs=20M")))
+
+
+def test_images_and_scores_of_all_rounds_count(tmp_path: Path) -> None:
+    made, study, job = quick(tmp_path / "study", candidates=3, epochs=2, samples=8)
+    do(made, study, job)
+    found = study.database.finished()[job.key].result
+    assert found is not None
+    assert (found["rounds"], found["epochs"]) == (2, 1)
+    assert found["images"] == 2 * 1 * 1024
+    assert found["scored"] == sum(len(RunDirectory(study.job(job.key) / "run").database.evaluations(r)) for r in (1, 2))
+    assert found["scored"] >= 8
 
 
 def command(*args: str) -> list[str]:

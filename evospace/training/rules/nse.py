@@ -44,8 +44,8 @@ class NseRule:
     """Further upper limits, which pruning keeps in reach."""
     weak: PruneRule
     train_gates: Literal["in-budget", "uniform", "fitness"] = "in-budget"
-    """What a weight step draws its architecture from: every gate at 1/2 given that the cost lies in `gates_window`,
-    every gate at 1/2, or the current fitness."""
+    """What a weight step draws its architecture from: the initial gates given that the cost lies in
+    `gates_window`, the initial gates whatever it costs, or the current fitness."""
     gates_window: tuple[float, float] = (0.5, 1.5)
     """Of the budget's target; the budget itself is always part of it."""
     fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"
