@@ -10,7 +10,9 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt:
-        print("evospace: interrupted before anything was begun", file=sys.stderr)
+        went_on = "anything went on; all is as it was, go on with --resume"
+        text = went_on if "--resume" in sys.argv else "anything was begun"
+        print(f"evospace: interrupted before {text}", file=sys.stderr)
         return 130
 
 

@@ -107,7 +107,7 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
 
 def _search(args: Sequence[str]) -> int:
     config = _search_config(args, "search", SEARCH_HELP)
-    with before_anything():
+    with before_anything(resumed=config.resume):
         from evospace.experiment import search
 
     try:
@@ -121,13 +121,17 @@ def _search(args: Sequence[str]) -> int:
 
 EXTEND_HELP = """usage: evospace extend RUN --pool NAME | --ops FILE --out RUN2 [flags]
 
-Go on from the space and front of a search with more operations; RUN is only read. Settings not given are RUN's."""
+Go on from the space and front of a search with more operations; RUN is only read. Settings not given are RUN's,
+whatever stands as a default below; what RUN was searched for (strategy, budget, seed, ...) stays. An extension that was
+ended goes on with: evospace search --out RUN2 --resume"""
 
 
 def _extend(args: Sequence[str]) -> int:
     if not args or args[0].startswith("-"):
         if args and args[0] in ("-h", "--help"):
             parse(SearchConfig, args=["--help"], prog="evospace extend RUN", description=EXTEND_HELP)
+        if "--resume" in args:
+            raise UsageError("an extension that was ended goes on with: evospace search --out RUN2 --resume")
         print(EXTEND_HELP)
         return 2
     with before_anything():
@@ -182,7 +186,8 @@ class ShowArgs:
     """Costs and blocks of one network."""
 
     network: tyro.conf.Positional[str]
-    """nsenet-27, nsenet, nsenet-gpu, FRONT.json#i, or a run directory."""
+    """nsenet-27, nsenet, nsenet-gpu, FRONT.json#i, network.json, a checkpoint, or a run directory (the most accurate
+    network of its front)."""
     se: bool = False
     """Give every operation a squeeze-excite gate, where its kind has one."""
     ops: str = ""
@@ -240,6 +245,7 @@ def _show(args: Sequence[str]) -> int:
     if run and front:
         screen.print(rounds_table(summaries, front.metric))
         screen.print(front_table(front.members, f"Pareto front of {run.path}", front.measured))
+        network |= {"name": f"{run.path}#{len(front.members) - 1}, the most accurate of the front"}
         if plan := run.plan():
             print(outcome_line(plan, summaries))
     print("\n".join(map(printable, network_lines(network))))

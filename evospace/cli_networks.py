@@ -12,12 +12,13 @@ from evospace.settings_file import load_settings
 
 RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images are never read.
 
---recipe NAME or FILE.yaml gives settings (small-images, the default, or imagenet); flags win."""
+--recipe NAME gives settings (small-images, the default, or imagenet); --recipe FILE.yaml changes those of small-images
+that it names; flags win."""
 
 
 def retrain_command(args: Sequence[str]) -> int:
     """`evospace retrain`; returns the exit code."""
-    from evospace.retraining.config import RetrainConfig, load_recipe
+    from evospace.retraining.config import SMALL_IMAGES, RetrainConfig, load_recipe
 
     recipe, rest = take("--recipe", args)
     stored = stored_config(rest)
@@ -25,11 +26,11 @@ def retrain_command(args: Sequence[str]) -> int:
         raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
     if stored and (stored.parent / "run.db").exists():
         raise UsageError(f"--out {stored.parent}: holds a search, not a retraining; give the folder of a retraining")
-    default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or "small-images")
+    default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or SMALL_IMAGES)
     config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
     if config.resume and not stored and not config.network and not config.init:
         raise UsageError(f"--out {config.out}: holds no retraining that --resume could go on with; give its folder")
-    with before_anything():
+    with before_anything(resumed=config.resume):
         from evospace.retraining.command import retrain
 
     retrain(config)

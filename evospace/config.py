@@ -40,7 +40,8 @@ class SearchConfig:
     epochs: int = 20
     """Epochs of supernet training per round."""
     samples: int = 200
-    """Architectures sampled and scored per round."""
+    """Architectures inside the budget that are sampled and scored in a round; nse, one-shot and random score 5 % more
+    just below it, and nse the front before."""
     max_rounds: int = 0
     """Stop after this many rounds; 0 means as many as it takes to traverse every operation."""
     candidates: int = 5

@@ -1,6 +1,8 @@
 """The device that is computed on."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -39,6 +41,21 @@ def rng_devices(device: str) -> list[int]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is used up; on the CPU, PyTorch has no class of its own for it."""
+    """Whether an error says that memory is used up; on the CPU, PyTorch has no class of its own for it.
+
+    Nor have CUDA's libraries (cuBLAS, cuDNN), and CUDA itself where it is not PyTorch that asks it for memory.
+    """
+    texts = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    return known or any(text in str(error) for text in texts)
+
+
+@contextmanager
+def memory_errors(where: str, advice: str) -> Iterator[None]:
+    """Memory that is used up becomes a `UsageError` of one line: out of memory `where`; `advice`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UsageError(f"out of memory {where}; {advice}") from error

@@ -47,6 +47,10 @@ class NotFiniteError(DataError):
     """A stored network that gives outputs which are not finite."""
 
 
+class MissingOperationError(UsageError):
+    """A stored network has a user's operation whose file was not given."""
+
+
 class CollapseError(EvospaceError):
     """Training diverged again after every allowed roll-back, or no architecture could be scored."""
 

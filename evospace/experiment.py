@@ -33,6 +33,7 @@ from evospace.report.progress import Progress, console
 from evospace.report.tables import front_table
 from evospace.result import SearchResult, members_of
 from evospace.runs.checkpoints import TrainingCheckpoints
+from evospace.runs.contents import where_they_lie_now
 from evospace.runs.files import this_moment, write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
@@ -109,14 +110,15 @@ def prepare(config: SearchConfig) -> "Experiment":
     kinds = load_ops(config.ops)
     config.check_latency()
     device = device_of(config.device)
-    data = load_data(
-        config.data,
-        data_dir=Path(config.data_dir) if config.data_dir else None,
-        image_size=config.image_size or None,
-        seed=config.seed,
-        device=device,
-        workers=config.workers,
-    )
+    with where_they_lie_now(config.out if config.resume else ""):
+        data = load_data(
+            config.data,
+            data_dir=Path(config.data_dir) if config.data_dir else None,
+            image_size=config.image_size or None,
+            seed=config.seed,
+            device=device,
+            workers=config.workers,
+        )
     if config.train_images:
         data = with_train_images(data, config.train_images, config.seed)
     require_enough(data)

@@ -48,10 +48,13 @@ def check_out(out: str) -> None:
         raise UsageError(f"--out {out}: the name has to be UTF-8; choose another")
 
 
-def load_settings(cls: type[T], path: Path, where: str, *, begun: bool = False) -> T:
+def load_settings(
+    cls: type[T], path: Path, where: str, *, begun: bool = False, over: Mapping[str, Any] | None = None
+) -> T:
     """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types.
 
-    `begun`: those of a run or study that is there already, perhaps of an earlier version.
+    `begun`: those of a run or study that is there already, perhaps of an earlier version. `over`: what they have where
+    the file is silent, if not the defaults of `cls`.
     """
     try:
         data = read_yaml(path)
@@ -60,7 +63,7 @@ def load_settings(cls: type[T], path: Path, where: str, *, begun: bool = False) 
         raise UsageError(text) from error
     if not isinstance(data, dict):
         raise UsageError(f"{where}: write a mapping of settings, e.g. data: digits")
-    return settings_from(cls, completed(cls, data) if begun else data, where)
+    return settings_from(cls, {**(over or {}), **(completed(cls, data) if begun else data)}, where)
 
 
 def settings_from(cls: type[T], data: dict[Any, Any], where: str) -> T:

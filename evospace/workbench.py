@@ -8,8 +8,7 @@ from typing import Any
 
 from evospace.config import SearchConfig, parse_window
 from evospace.data import SearchSplits
-from evospace.devices import out_of_memory
-from evospace.errors import UsageError
+from evospace.devices import memory_errors
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
 from evospace.sampling.in_budget import InBudgetGates
@@ -53,15 +52,9 @@ class Workbench:
     @contextmanager
     def memory_errors(self, round: int) -> Iterator[None]:
         """Training that runs out of memory becomes a `UsageError` that tells what to lower."""
-        try:
+        where = f"in round {round} at --batch-size {self.batch_size}"
+        with memory_errors(where, "begin again with a smaller --batch-size or fewer --candidates"):
             yield
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            raise UsageError(
-                f"out of memory in round {round} at --batch-size {self.batch_size}; begin again with a smaller"
-                " --batch-size or fewer --candidates"
-            ) from error
 
     def supernet(self, round: int, space: SearchSpace) -> SuperNet:
         """An untrained supernet over `space`."""

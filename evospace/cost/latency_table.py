@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from evospace.cost.table import CostTable
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, MissingOperationError, UsageError
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.ops.user import require_source
 from evospace.space.architecture import Architecture
@@ -141,8 +141,9 @@ class LatencyTable:
         for kind in {OpSpec.parse(name).kind for names in space.candidates for name in names} & self.sources.keys():
             try:
                 require_source(kind, self.sources[kind])
-            except DataError as error:
-                raise DataError(f"the latency table: {error}; or measure it: `evospace profile`, same --out") from error
+            except (DataError, MissingOperationError) as error:
+                text = f"the latency table: {error}; or measure it: `evospace profile`, same --out"
+                raise DataError(text) from error
         shapes, missing = self.skeleton.blocks(), list[str]()
         for shape, names in zip(shapes, space.candidates, strict=True):
             known = self.blocks[shape].operations if shape in self.blocks else {}

@@ -53,7 +53,8 @@ def bounded(path: Path) -> Iterator[Image.Image]:
     """As `opened`, with whatever goes wrong as it comes."""
     if problem := not_a_file(path):
         raise ValueError(problem)
-    with Image.open(path, formats=FORMATS) as image:
+    # By name, Pillow maps an uncompressed TIFF into memory, and shears it where its orientation turns it.
+    with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels")
         yield image

@@ -8,6 +8,7 @@ from torch import Tensor
 from evospace.data.datasets import DATASETS, READERS, Arrays
 from evospace.data.folders import load_folder
 from evospace.data.image_data import ImageData, SearchSplits, fingerprint, hold_out, in_memory_splits
+from evospace.devices import memory_errors
 from evospace.errors import UsageError, printable
 from evospace.reading import is_folder
 
@@ -38,7 +39,7 @@ def load_data(
         workers: threads or processes that decode image files.
 
     Raises:
-        UsageError: no such data set or folder, or a size that is not possible.
+        UsageError: no such data set or folder, a size that is not possible, or memory that is used up.
         DataError: the images cannot be had, cannot be read or do not fit.
     """
     if image_size is not None and image_size < 1:
@@ -46,12 +47,13 @@ def load_data(
     if workers < 0:
         raise UsageError(f"{workers} workers are not possible; give 0 or more")
     require_folder(data_dir)
-    if name_or_dir in READERS:
-        return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, device)
-    root, name = find_folder(name_or_dir, data_dir)
-    if name_or_dir == "imagenet":
-        image_size = image_size or 224
-    return load_folder(root, name=name, image_size=image_size, seed=seed, device=device, workers=workers)
+    with memory_errors(f"for the images of {name_or_dir}", "free some, or try --device cpu"):
+        if name_or_dir in READERS:
+            return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, device)
+        root, name = find_folder(name_or_dir, data_dir)
+        if name_or_dir == "imagenet":
+            image_size = image_size or 224
+        return load_folder(root, name=name, image_size=image_size, seed=seed, device=device, workers=workers)
 
 
 def require_folder(data_dir: Path | None) -> None:

@@ -73,12 +73,15 @@ def _exchange(filled: Path, out: Path) -> None:
     old = None
     if out.exists():
         old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        out.rename(old)
     try:
-        filled.rename(out)
-    except OSError:
         if old:
+            out.rename(old)
+        filled.rename(out)
+    except BaseException:  # Ctrl-C, too
+        if old and not out.exists():
             old.rename(out)
+        elif old:
+            old.rmdir()
         raise
     flush_folder(out.parent)
     if old:

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from evospace.cost.network_cost import count_network
 from evospace.data import ImageData, load_data
-from evospace.devices import device_of, out_of_memory
-from evospace.errors import DataError, DiskError, NotFiniteError, UsageError, printable
+from evospace.devices import device_of, memory_errors
+from evospace.errors import DataError, DiskError, NotFiniteError, printable
 from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
 from evospace.evaluation.settings import EvaluateSettings
 from evospace.ops.user import load_ops
 from evospace.reading import is_folder
 from evospace.report.confusion import draw_confusion
 from evospace.report.tables import short
-from evospace.runs.contents import Origin, hash_of_test, place_of, read_place
+from evospace.runs.contents import Origin, hash_of_test, place_of, read_place, where_they_lie_now
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
@@ -33,7 +33,7 @@ from evospace.supernet.network import Network
 
 FORMAT = 1
 WEIGHTS = ("last", "ema")
-NAME = 11
+NAME = 9
 """Characters of a network's name in the table: its end, which tells the members of a front apart."""
 COLUMNS = (
     *("network", " seed", " kind", "  MACs", " params", " top-1"),
@@ -59,7 +59,8 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
         network = stored.build().to(memory_format=torch.channels_last)
         data = data or _images(stored, settings, device)
         _require_same_classes(path, stored.described, data)
-        entry, confusion = _one(path, stored, network.to(device), data, settings)
+        with memory_errors(f"testing {path} at --batch-size {settings.batch_size}", "give a smaller one"):
+            entry, confusion = _one(path, stored, network.to(device), data, settings)
         found.append(entry)
         other = "" if _own(stored.origin, settings.data, data) else f"-{_file_name(settings.data)}"
         lines.append(_stored(path, other, entry, confusion, stored.described))
@@ -98,7 +99,7 @@ def _checkpoints(path: Path) -> list[Path]:
 
 def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> ImageData:
     described, seed = stored.described, stored.training.get("data_seed")
-    try:
+    with where_they_lie_now("" if settings.data else described.name):
         data = load_data(
             settings.data or described.data,
             data_dir=Path(settings.data_dir) if settings.data_dir else None,
@@ -107,10 +108,6 @@ def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> 
             device=device,
             workers=settings.workers,
         )
-    except UsageError as error:
-        if settings.data:
-            raise
-        raise UsageError(f"{error}; {described.name} was trained on it: say with --data where it lies now") from error
     trained = stored.training.get("contents")
     if isinstance(trained, dict) and stored.origin.is_of(settings.data) and trained != dict(data.contents):
         raise DataError(
@@ -149,11 +146,6 @@ def _one(
         batch = seconds_per_batch(network, described.input_shape, settings.batch_size, settings.threads)
     except ValueError as error:
         raise NotFiniteError(f"{path}: {error}") from error
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        text = f"{path}: out of memory at --batch-size {settings.batch_size}; give a smaller one"
-        raise UsageError(text) from error
     finally:
         torch.set_num_threads(before)
     counted = count_network(described.skeleton, described.architecture, described.classes)
@@ -215,7 +207,7 @@ def evaluation_table(found: Iterable[dict[str, Any]]) -> Table:
     for e in found:
         top5 = "" if e["top5"] is None else f"{100 * e['top5']:.2f}"
         scores = f"{100 * e['top1']:.2f}", top5, f"{e['loss']:.3f}", f"{e['calibration_error']:.3f}"
-        speeds = f"{e['throughput_images_per_s']:.0f}", f"{e['latency_ms']:.2f}"
+        speeds = short(e["throughput_images_per_s"]), f"{e['latency_ms']:.3g}"
         name = e["network"] if len(e["network"]) <= NAME else f"...{e['network'][3 - NAME :]}"
         kind, costs = f" {e['weights']}", (short(e["macs"]), short(e["params"]))
         table.add_row(printable(name), str(e["seed"]), kind, *costs, *scores, *speeds)

@@ -5,17 +5,18 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, MissingOperationError, UsageError
 from evospace.ops.kinds import KINDS, loading
 
 
-def load_ops_file(path: Path) -> tuple[str, ...]:
+def load_ops_file(path: str | Path) -> tuple[str, ...]:
     """Execute `path` and return the operation kinds it registers, in order.
 
     The file's SHA-256 is kept with each kind, so that a stored front can say which source it needs.
     Loading one file twice registers it once. Raises `UsageError` where the file cannot be read, fails or
     registers nothing.
     """
+    path = Path(path)
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -26,7 +27,7 @@ def load_ops_file(path: Path) -> tuple[str, ...]:
 
 def load_ops(files: str) -> tuple[str, ...]:
     """The kinds of several files, separated by commas; none for an empty text."""
-    return tuple(kind for name in files.split(",") if name for kind in load_ops_file(Path(name)))
+    return tuple(kind for name in files.split(",") if name for kind in load_ops_file(name))
 
 
 def _kinds_of(digest: str) -> tuple[str, ...]:
@@ -62,11 +63,15 @@ def _execute(path: Path, digest: str) -> tuple[str, ...]:
 
 
 def require_source(kind: str, sha256: str | None) -> None:
-    """Raise `DataError` unless the registered `kind` comes from the source a stored file names."""
+    """Check that the registered `kind` comes from the source a stored file names.
+
+    Raises `MissingOperationError` where it is not registered, and `DataError` where it is of another source.
+    """
     if sha256 is None:
         return
     if kind not in KINDS:
-        raise DataError(f"operation {kind!r} is a user's own; give its file with --ops (SHA-256 {sha256[:12]}...)")
+        text = f"operation {kind!r} is a user's own; give its file with --ops (SHA-256 {sha256[:12]}...)"
+        raise MissingOperationError(text)
     if KINDS[kind].source_sha256 != sha256:
         raise DataError(
             f"operation {kind!r}: the file given with --ops is not the one stored (SHA-256 {sha256[:12]}...)"

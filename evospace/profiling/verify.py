@@ -35,10 +35,9 @@ def verify(path: Path, *, networks: int, seed: int, say: Say, live: Say) -> Late
     Every network is measured twice, in two series: their mean counts, how far they lie apart is the error of measuring.
     Raises `UsageError` where this is not the table's machine, or another process measures into the table.
     """
-    table = read_latency_table(path)
-    require_same_machine(table)
-    with alone_at(path):
-        return _verified(path, table, networks, seed, say, live)
+    require_same_machine(read_latency_table(path))
+    with alone_at(path):  # read again: another process may just have measured more
+        return _verified(path, read_latency_table(path), networks, seed, say, live)
 
 
 def _verified(path: Path, table: LatencyTable, networks: int, seed: int, say: Say, live: Say) -> LatencyTable:

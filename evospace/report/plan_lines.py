@@ -82,7 +82,9 @@ def space_lines(problem: Problem, report: SpaceReport) -> Iterator[str]:
 def _inside(report: SpaceReport) -> str:
     if report.log10_inside is None or report.log10_mass is None:
         return "too narrow to count its architectures"
-    return f"about 10^{report.log10_inside:.0f} architectures; uniform gates draw one in 10^{-report.log10_mass:.1f}"
+    return (
+        f"about 10^{report.log10_inside:.0f} architectures; one in 10^{-report.log10_mass:.1f} draws of uniform gates"
+    )
 
 
 def forecast_lines(found: Forecast) -> Iterator[str]:

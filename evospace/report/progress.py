@@ -16,7 +16,7 @@ class Progress:
     def __init__(self, console: Console, *, rounds: int, epochs: int, done: int = 0) -> None:
         """`done` rounds were finished before (a resumed run)."""
         self._console, self._rounds, self._epochs = console, rounds, epochs
-        self._first, self._started = done, time.monotonic()
+        self._first, self._started, self._fresh = float(done), time.monotonic(), True
         self._round = done
         self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
 
@@ -30,11 +30,14 @@ class Progress:
             self._live.stop()
 
     def start_round(self, number: int) -> None:
-        """A round begins."""
+        """A round begins; with the first of this sitting, what the time left is told by."""
         self._round = number - 1
+        if self._fresh:
+            self._started = time.monotonic()
 
     def epoch(self, epoch: int, *, loss: float, accuracy: float, cost: float, unit: str, active: int) -> None:
         """An epoch of supernet training ended."""
+        self._not_counted(0.9 * (epoch - 1) / self._epochs)
         text = (
             f"round {self._round + 1}/{self._rounds}  epoch {epoch}/{self._epochs}  loss {loss:.3f}"
             f"  accuracy {accuracy:.3f}  expected {unit} {short_cost(unit, cost)}  active {active}"
@@ -44,12 +47,18 @@ class Progress:
 
     def scored(self, done: int, total: int) -> None:
         """An architecture was scored."""
+        self._not_counted(0.9)
         text = f"round {self._round + 1}/{self._rounds}  scoring {done}/{total}"
         self._show(f"{text}  {self._left(self._round + 0.9 + 0.1 * done / total)}", always=done == total)
 
     def line(self, text: str) -> None:
         """A line that stays."""
         self._console.print(Text(text), soft_wrap=True)
+
+    def _not_counted(self, share: float) -> None:
+        """`share` of the first round of this sitting was done before it."""
+        self._first += share if self._fresh else 0.0
+        self._fresh = False
 
     def _left(self, rounds_done: float) -> str:
         elapsed = time.monotonic() - self._started

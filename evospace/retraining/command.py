@@ -44,12 +44,13 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
         if not folder.exists():
             save_description(folder, described, work.data_seed, work.origin)
     failed, taken = (_at_once if config.jobs > 1 and len(left) > 1 else _in_turn)(work, left, say)
-    stored = f"the others are stored in {work.root}"
+    stored = f"; the others are stored in {work.root}"
     if failed:
-        raise error_of(failed)(f"{len(failed)} of {len(left)} trainings failed (see above); {stored}")
+        text = f"{len(failed)} of {len(left)} trainings failed (see above)"
+        raise error_of(failed)(f"{text}{stored if len(failed) < len(left) else ''}")
     if taken := [job for job in taken if job.result() is None]:
         text = f"{len(taken)} of {len(left)} trainings are done by another process (the first: {taken[0].name})"
-        raise UsageError(f"{text}; wait for it, or end it; {stored}")
+        raise UsageError(f"{text}; wait for it, or end it{stored}")
     say(f"wrote {work.root}; test it with: evospace evaluate {shlex.quote(str(work.root))}")
     return work.root
 

@@ -97,6 +97,10 @@ _RANGES: Ranges = (
 )
 
 
+SMALL_IMAGES = "small-images"
+"""The recipe that is taken where none is named."""
+
+
 def recipe_names() -> tuple[str, ...]:
     """The recipes that ship with EvoSpace."""
     folder = files("evospace.training").joinpath("recipes")
@@ -104,10 +108,13 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def load_recipe(name: str) -> RetrainConfig:
-    """A shipped recipe, or a YAML file of settings; raises `UsageError` where it is neither."""
+    """A shipped recipe, or a YAML file of settings; raises `UsageError` where it is neither.
+
+    A file changes what it names of `SMALL_IMAGES`.
+    """
     if name in recipe_names():
         return load_settings(RetrainConfig, Path(str(files("evospace.training") / "recipes" / f"{name}.yaml")), name)
     path = Path(name)
     if not path.suffix and not is_there(path):
         raise unknown_name("recipe", name, recipe_names())
-    return load_settings(RetrainConfig, path, f"--recipe {path}")
+    return load_settings(RetrainConfig, path, f"--recipe {path}", over=load_recipe(SMALL_IMAGES).to_dict())

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.cost.network_cost import count_network
-from evospace.devices import out_of_memory
-from evospace.errors import CollapseError, UsageError
+from evospace.devices import memory_errors
+from evospace.errors import CollapseError
 from evospace.retraining.work import Retraining
 from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
 from evospace.runs.files import write_json, writing
@@ -76,22 +77,14 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
         device=work.device,
         on_step=partial(_after_step, job, checkpoints, signals, clock),
     )
-    state = trainer.start()
-    if saved := checkpoints.newest(0):
-        state.restore(*saved)
-        clock.before = saved[1].get("seconds", 0.0)
-    with writing(job.path):  # what TensorBoard draws, as everything else
-        board = SummaryWriter(job.path / "tensorboard", purge_step=state.position.epoch + 1)
-        trainer = replace(trainer, on_epoch=partial(_after_epoch, work, job, board, clock, say))
-        try:
-            trainer.run(state)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            text = f"{job.name}: out of memory at --batch-size {trainer.batch_size}; begin again with a smaller one"
-            raise UsageError(text) from error
-        finally:
-            board.close()
+    where = f"in {job.name} at --batch-size {trainer.batch_size}"
+    with memory_errors(where, "begin again with a smaller one"), writing(job.path):  # so does TensorBoard
+        state = trainer.start()
+        if saved := checkpoints.newest(0):
+            state.restore(*saved)
+            clock.before = saved[1].get("seconds", 0.0)
+        with closing(SummaryWriter(job.path / "tensorboard", purge_step=state.position.epoch + 1)) as board:
+            replace(trainer, on_epoch=partial(_after_epoch, work, job, board, clock, say)).run(state)
     if not all(bool(value.isfinite().all()) for value in state.network.state_dict().values()):
         raise CollapseError("the last step left weights that are not finite; try a smaller --lr, or --clip-grad 1")
     for weights, tensors in _results(state):

@@ -16,7 +16,7 @@ from evospace.ops.kinds import KINDS
 from evospace.ops.user import load_ops
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.fitting import adapted
-from evospace.runs.contents import Origin, hash_of_test, place_of
+from evospace.runs.contents import Origin, hash_of_test, place_of, where_they_lie_now
 from evospace.runs.files import file_sha256, this_moment
 from evospace.runs.front import read_front
 from evospace.runs.network_file import load_network
@@ -66,14 +66,15 @@ def prepare(config: RetrainConfig) -> Retraining:
     start = load_network(Path(config.init)) if config.init not in ("", "supernet") else None
     data_seed = _seed_of(start.training) if start else found[0].data_seed
     device = device_of(config.device)
-    data = load_data(
-        name,
-        data_dir=Path(config.data_dir) if config.data_dir else None,
-        image_size=config.image_size or first.skeleton.image_size,
-        seed=data_seed,
-        device=device,
-        workers=config.workers,
-    )
+    with where_they_lie_now("" if config.data and not config.resume else first.name):
+        data = load_data(
+            name,
+            data_dir=Path(config.data_dir) if config.data_dir else None,
+            image_size=config.image_size or first.skeleton.image_size,
+            seed=data_seed,
+            device=device,
+            workers=config.workers,
+        )
     if len(data.train) < 2:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
     run = run_of(config.network) if config.network else None

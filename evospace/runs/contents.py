@@ -3,13 +3,14 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError
+from evospace.errors import DataError, UsageError
 from evospace.reading import read_json
 
 LARGEST = 1 << 24
@@ -66,6 +67,17 @@ def place_of(name_or_dir: str) -> str:
         return hashlib.sha256(bytes(path.resolve())).hexdigest()[:16] if name_or_dir and path.is_dir() else ""
     except (OSError, RuntimeError, ValueError):  # a name that no file can have, or ~name of a user who is not known
         return ""
+
+
+@contextmanager
+def where_they_lie_now(of: str) -> Iterator[None]:
+    """Add to an error of images that cannot be found what helps where they are those `of` a run or network."""
+    try:
+        yield
+    except UsageError as error:
+        if not of:
+            raise
+        raise UsageError(f"{error}; {of} was begun with it: say with --data where it lies now") from error
 
 
 def hash_of_test(contents: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evospace.cost.budget import parse_budget
-from evospace.errors import DataError, UsageError, reason
+from evospace.errors import DataError, MissingOperationError, UsageError, reason
 from evospace.estimation.evaluation import Evaluation, nanoseconds
 from evospace.ops.spec import OpSpec
 from evospace.reading import read_json
@@ -83,6 +83,8 @@ def read_front(path: Path) -> Front:
         raise DataError(f"{path}: not a front.json of format {FORMAT}; {_HINT}")
     try:
         return _front(data)
+    except MissingOperationError as error:
+        raise MissingOperationError(f"{path}: {error}") from error
     except (DataError, UsageError) as error:
         raise DataError(f"{path}: {error}; {_HINT}") from error
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evospace.errors import DataError, reason
+from evospace.errors import DataError, MissingOperationError, reason
 from evospace.reading import is_folder, is_there, read_json
 from evospace.runs.checkpoints import load_checkpoint, save_checkpoint
 from evospace.runs.contents import UNKNOWN, Origin, hash_of_test
@@ -135,5 +135,5 @@ def load_description(path: Path) -> tuple[DescribedNetwork, int, Origin]:
         return described, seed, Origin.from_json(content.get("origin", {}))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as a network ({reason(error)})") from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+    except (DataError, MissingOperationError) as error:
+        raise type(error)(f"{path}: {error}") from error

@@ -133,8 +133,12 @@ def _start_server() -> None:
 
 
 def error_of(codes: Iterable[int]) -> type[EvospaceError]:
-    """What to raise for jobs that ended with these exit codes: bad data where all say so, else something to mend."""
-    return DataError if set(codes) == {DataError.exit_code} else UsageError
+    """What to raise for jobs that ended with these exit codes: what all say, else something to mend."""
+    kinds = {
+        kind.exit_code: kind for kind in (EvospaceError, DataError)
+    }  # a full disk and a collapse have no code more
+    first, *others = set(codes)
+    return UsageError if others else kinds.get(first, UsageError)
 
 
 def alone_in(folder: Path) -> bool:
@@ -152,7 +156,7 @@ def alone_in(folder: Path) -> bool:
 def _one(work: Work, key: str, folder: Path, logged: bool) -> None:
     """The child: one job; an error is told in a line, where its output goes to a log, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches every process of a terminal; the parent asks by SIGTERM
-    with Signals() as signals:
+    with Signals(quiet=True) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os._exit(_claimed_and_done(work, key, folder, logged, signals))
 

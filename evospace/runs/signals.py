@@ -35,7 +35,9 @@ class Signals:
     handlers, nothing changes; a signal that the process was started to ignore stays ignored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        """`quiet`: of a child, whose parent tells what is under way."""
+        self._quiet = quiet
         self._exit_code: int | None = None
         self._save = False
         self._before: dict[int, Any] = {}
@@ -60,7 +62,8 @@ class Signals:
         if name == "SIGINT" and self._exit_code is not None:
             raise KeyboardInterrupt
         self._exit_code = _NAMES[name]
-        print("evospace: finishing the step, then saving (Ctrl-C again stops at once)", file=sys.stderr, flush=True)
+        if not self._quiet:
+            print("evospace: finishing the step, then saving (Ctrl-C again stops at once)", file=sys.stderr, flush=True)
 
     @property
     def ending(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, MissingOperationError, UsageError
 from evospace.ops.kinds import KINDS
 from evospace.ops.spec import OpSpec
 from evospace.ops.user import require_source
@@ -97,6 +97,8 @@ class DescribedNetwork:
                 std=tuple(data["std"]),
                 data=data["data"],
             )
+        except MissingOperationError:
+            raise
         except UsageError as error:
             raise DataError(str(error)) from error
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
@@ -110,7 +112,7 @@ def describe_operation(spec: OpSpec) -> dict[str, Any]:
 
 
 def require_operations(described: Any) -> None:
-    """Check descriptions by name; raises `DataError`, or what a malformed mapping raises."""
+    """Check descriptions by name; raises `DataError`, `MissingOperationError`, or what a malformed mapping raises."""
     for name, stored in described.items():
         settings = {key: value for key, value in stored.items() if key != "source_sha256"}
         source = stored["source_sha256"]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from evospace.data import LoadedSplit, Split, folders, load_data
 from evospace.data.images import decode
+from evospace.data.splits import Augmentation, InMemorySplit
 from evospace.errors import DataError
 
 
@@ -33,6 +34,8 @@ def test_folder_with_two_parts_has_one_class_map(tmp_path: Path, held: str) -> N
     assert (data.image_size, data.image_channels, data.name) == (16, 3, tmp_path.name)
     assert labels(data.train) == [0] * 3 + [1] * 4 + [2] * 5
     assert labels(data.test) == [1, 1, 2]
+    assert isinstance(data.train, InMemorySplit)
+    assert data.train.augmentation == Augmentation(pad=2, flip=True)  # photographs may be mirrored
     assert load_data("imagenet", data_dir=tmp_path, image_size=8).image_size == 8
 
 

@@ -119,3 +119,23 @@ def test_damaged_files_are_images_or_data_errors(
         image = decode(path, 3)
         assert image.mode == "RGB"
         image.save(io.BytesIO(), "PNG")
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_deflate"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_upright_whatever_its_orientation(orientation: int, compression: str, tmp_path: Path) -> None:
+    """Against the turns that the standard defines, on an image whose every pixel differs."""
+    pixels = np.arange(6 * 10, dtype=np.uint8).reshape(6, 10)
+    turned = {
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.T,
+        6: np.rot90(pixels, -1),
+        7: pixels[::-1, ::-1].T,
+        8: np.rot90(pixels),
+    }[orientation]
+    path = tmp_path / "image.tiff"
+    Image.fromarray(pixels).save(path, compression=compression, tiffinfo={0x0112: orientation})
+    assert np.array_equal(np.asarray(decode(path, 1)), turned)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import evospace.data.loaded
 from evospace.data.images import decode
-from evospace.data.loaded import RESTARTS, LoadedSplit
+from evospace.data.loaded import RESTARTS, LoadedSplit, _tells_of_a_death
 from evospace.data.splits import Batch
 from evospace.errors import DataError
 
@@ -111,3 +111,24 @@ def test_an_image_that_is_gone_is_named_from_a_worker_too(samples: list[tuple[Pa
     with pytest.raises(DataError, match=r"^cannot read image .*5\.png") as caught:
         batches(LoadedSplit(samples, image_size=8, workers=1))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_thread_that_pins_batches_ends_with_a_worker_and_what_it_raises_is_no_death() -> None:
+    assert _tells_of_a_death(RuntimeError("Pin memory thread exited unexpectedly"))
+    assert not _tells_of_a_death(RuntimeError("Caught RuntimeError in pin memory thread for device 0.\nout of memory"))
+
+
+def test_each_epoch_augments_an_image_in_another_way(samples: list[tuple[Path, int]]) -> None:
+    split = LoadedSplit(samples[:1], image_size=8, augmented=True)
+    one, same, other = (next(split.epoch(1, seed=seed))[0] for seed in (3, 3, 4))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_an_image_that_is_not_augmented_is_the_middle_of_a_larger_one(tmp_path: Path) -> None:
+    """224 of 256 pixels, as the card of an export says: of a ramp, the ends are cut off."""
+    ramp = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None] * 4, 64, axis=0).repeat(3, axis=2)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    split = LoadedSplit([(tmp_path / "ramp.png", 0)], image_size=56, mean=(0.0,) * 3, std=(1.0,) * 3)
+    row = next(split.epoch(1))[0][0, 0, 28] * 255
+    assert row.tolist() == pytest.approx([4.0 * x for x in range(4, 60)], abs=0.01)

@@ -104,6 +104,7 @@ def test_evaluations_of_sibling_seeds_are_found(tmp_path: Path, monkeypatch: pyt
         write(tmp_path / f"seed-{seed}" / "last-evaluation.json", result(top1))
     write(tmp_path / "seed-3" / "last-evaluation.json", result(0.1, data="other"))
     write(tmp_path / "seed-0" / "ema-evaluation.json", result(0.2, weights="ema"))
+    write(tmp_path / "seed-4" / "last-evaluation.json", result(0.2, weights="ema"))  # not of its own name
     own, found = evaluations_of(tmp_path / "seed-1" / "last.safetensors")
     assert own == found[0]
     assert [r["top1"] for r in found] == [0.7, 0.5, 0.9]

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from evospace.deploy.prepare import logits_of, probe_images
 from evospace.deploy.settings import ExportSettings
 from evospace.deploy.torch_folder import load_written
-from evospace.errors import DataError, EvospaceError, UsageError
+from evospace.errors import DataError, EvospaceError, MissingOperationError, UsageError
 from evospace.export import export
 from evospace.networks import find_network
 from evospace.ops.kinds import KINDS
@@ -106,7 +106,7 @@ def test_a_users_operation_needs_its_file(tmp_path: Path) -> None:
         load_ops(ops)
         save_description(tmp_path / "network.json", described_of([["mine_k3"]]))
         KINDS.remove("mine")
-        with pytest.raises(DataError, match="give its file with --ops"):
+        with pytest.raises(MissingOperationError, match="give its file with --ops"):
             exported(tmp_path / "network.json", tmp_path / "out")
         assert exported(tmp_path / "network.json", tmp_path / "out", ops=ops)
         _, found = exported(tmp_path / "network.json", tmp_path / "out", ops=ops, to="timm")

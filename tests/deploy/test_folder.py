@@ -98,3 +98,25 @@ def test_a_full_disk_is_told_without_advice_for_searches(tmp_path: Path) -> None
     ):
         full(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_exchange_that_is_interrupted_leaves_what_was_there(
+    at: int, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the old folder is moved away, and while the new one takes its place."""
+    fill(tmp_path / "out", "one")
+    rename, calls = Path.rename, list[Path]()
+
+    def interrupted(self: Path, target: Path) -> Path:
+        calls.append(self)
+        if len(calls) == at:
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises((KeyboardInterrupt, DiskError)):
+        fill(tmp_path / "out", "two")
+    assert (tmp_path / "out" / "README.md").read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from evospace.cost.count import count_op
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, MissingOperationError, UsageError
 from evospace.ops.build import build_op
 from evospace.ops.kinds import KINDS, loading
 from evospace.ops.pools import pool_with
@@ -137,9 +137,9 @@ def test_a_missing_file_or_another_kind_of_file_is_a_usage_error(tmp_path: Path)
 def test_a_stored_operation_needs_its_own_source(ops_file: Path) -> None:
     require_source("mbconv", None)
     digest = hashlib.sha256(SOURCE.encode()).hexdigest()
-    with pytest.raises(DataError, match="--ops"):
+    with pytest.raises(MissingOperationError, match="--ops"):
         require_source("tryout", digest)
-    load_ops_file(ops_file)
+    load_ops_file(str(ops_file))
     require_source("tryout", digest)
     with pytest.raises(DataError, match="not the one stored"):
         require_source("tryout", "0" * 64)

@@ -57,6 +57,23 @@ def test_a_machine_that_never_gets_quiet_still_gives_its_fastest() -> None:
     assert found["run"].passes == timing.MAX_PASSES
 
 
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_sample_is_as_quiet_as_the_louder_of_its_sides(side: str) -> None:
+    machine = Machine(quiet)
+    watch = machine.watch()
+    start, calls = machine.now, list[float]()
+
+    def run() -> None:
+        calls.append(machine.now)
+        machine.now += 0.5
+        if side == "after" and len(calls) == 2:
+            machine.busy = lambda now: True
+
+    machine.busy = (lambda now: start + 0.4 < now < start + 0.9) if side == "before" else quiet
+    _, reference = watch.sample(run)
+    assert reference == pytest.approx(3 * watch.best, rel=0.01)
+
+
 def test_the_median_of_the_three_fastest_quiet_samples() -> None:
     samples = [(5.0, 1.0), (1.0, 1.5), (5.05, 1.02), (5.02, 1.0), (9.0, 1.0)]
     assert settled(samples, best=1.0)  # the one that took 1.0 was disturbed

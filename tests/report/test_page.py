@@ -230,7 +230,7 @@ def test_out_names_another_file(run: RunDirectory, tmp_path: Path) -> None:
 def test_what_is_no_run_is_refused(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give a run directory"):
         write_report(tmp_path)
-    with pytest.raises(DataError, match="no round is finished yet"):
+    with pytest.raises(UsageError, match="has no finished round yet; go on with it first: evospace search --out"):
         write_report(make_run(tmp_path / "new", rounds=0).path)
     (run.path / "run.db").write_bytes(b"not a database" * 100)
     with pytest.raises(DataError, match=r"run\.db"):

@@ -45,3 +45,23 @@ def test_a_pipe_that_nobody_reads_is_an_error_and_not_the_end_of_the_program(mon
     os.close(write)
     with pytest.raises(BrokenPipeError), writing(Path("run")):
         raise BrokenPipeError
+
+
+@pytest.mark.parametrize(("first", "left"), [(1, 90), (31, 60)])
+def test_the_time_left_is_told_by_what_this_sitting_has_done(
+    first: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before the round (loading, a forecast), and epochs of an earlier sitting, do not count."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    with Progress(Console(file=out, width=200), rounds=1, epochs=90) as progress:
+        now[0] = 1000.0
+        progress.start_round(1)
+        for epoch in range(first, 91):
+            now[0] += 1.0
+            progress.epoch(epoch, loss=1.0, accuracy=0.5, cost=1e6, unit="macs", active=7)
+            if epoch == first:
+                assert f"about {99 - (first - 1)} s left" in out.getvalue() or first > 1
+    # An epoch is a hundredth of the search, and takes a second: ten are left for the scores.
+    assert out.getvalue().splitlines()[-1].endswith("about 10 s left")

@@ -63,6 +63,8 @@ def test_every_network_gets_its_weights_a_result_and_a_description(undisturbed: 
         f"net-{i:02d}/seed-0/{name}.safetensors" for i in (0, 1) for name in ("ema", "last")
     ]
     stored = load_network(folder / "net-01/seed-0/ema.safetensors")
+    last = load_network(folder / "net-01/seed-0/last.safetensors")
+    assert any(not torch.equal(value, last.weights[key]) for key, value in stored.weights.items())
     assert stored.described.name.endswith("front.json#1")
     assert stored.training["weights"] == "ema"
     assert stored.training["recipe"]["epochs"] == 2
@@ -297,10 +299,10 @@ def test_one_training_that_fails_does_not_stop_the_others(
 
     monkeypatch.setattr(evospace.retraining.command, "train_job", fails_first)
     path = front(tmp_path / "front.json")
-    assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 2
+    assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 1
     seen = capsys.readouterr().err
     assert "net-00/seed-0: the loss is not finite" in seen
-    assert "1 of 2 trainings failed" in seen
+    assert "1 of 2 trainings failed (see above); the others are stored in" in seen
     assert (tmp_path / "out/net-01/seed-0/result.json").exists()
     monkeypatch.undo()
     assert main(["retrain", "--out", str(tmp_path / "out"), "--resume", "--recipe", "imagenet"]) == 2
@@ -318,6 +320,9 @@ def test_a_full_disk_is_told_in_a_line_whatever_is_written(
     assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 1
     seen = capsys.readouterr().err
     assert "No space left on device; nothing stored before is lost" in seen
+    both = front(tmp_path / "both.json")
+    assert main(["retrain", str(both), *FLAGS, "--out", str(tmp_path / "both")]) == 1
+    assert capsys.readouterr().err.endswith("error: 2 of 2 trainings failed (see above)\n")
     assert len(seen.splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +35,7 @@ def test_every_number_of_a_recipe_has_its_range() -> None:
 def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("epochs: 7\nmixup: 0.2\n")
-    assert load_recipe(str(path)).mixup == 0.2
+    assert load_recipe(str(path)) == replace(load_recipe("small-images"), epochs=7, mixup=0.2)
     path.write_text("epoch: 7\n")
     with pytest.raises(UsageError, match="did you mean epochs"):
         load_recipe(str(path))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import evospace.runs.processes
-from evospace.errors import DataError, InterruptedRunError, UsageError
+from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError
 from evospace.runs.lock import claimed
 from evospace.runs.processes import Queue, Work, alone_in, error_of
 from tests.runs.works import Deaf, Fail, UntilAsked, Write
@@ -161,8 +161,11 @@ def test_a_folder_that_is_held_for_a_moment_is_waited_for(tmp_path: Path, monkey
         assert not again
 
 
-@pytest.mark.parametrize(("codes", "kind"), [([4, 4], DataError), ([4, 1], UsageError), ([2], UsageError)])
-def test_jobs_that_all_met_bad_data_end_the_study_as_bad_data(codes: list[int], kind: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [([4, 4], DataError), ([1, 1], EvospaceError), ([4, 1], UsageError), ([2], UsageError), ([-9], UsageError)],
+)
+def test_what_all_jobs_ended_with_is_what_the_queue_ends_with(codes: list[int], kind: type[Exception]) -> None:
     assert error_of(codes) is kind
 
 

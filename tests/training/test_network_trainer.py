@@ -166,3 +166,79 @@ def test_the_position_tells_the_last_epoch() -> None:
     assert (position.epoch, position.step, position.seen) == (2, 0, 0)
     assert 0 < position.last_loss < 10
     assert 0 <= position.last_accuracy <= 1
+
+
+def test_the_rate_rises_for_a_fifth_of_the_steps_at_most_and_falls_to_nothing() -> None:
+    """Three steps an epoch; 20 epochs of warm-up would be all of them."""
+    seen: list[float] = []
+    recipe = Recipe(epochs=10, batch_size=8, lr=0.4, warmup_epochs=20.0)
+    work = trainer(recipe, on_step=lambda state: seen.append(state.optimiser.param_groups[0]["lr"]))
+    work.run(work.start())
+    rising = [0.4 * (0.25 + 0.75 * step / 6) for step in range(6)]
+    falling = [0.4 * 0.5 * (1 + math.cos(math.pi * step / 24)) for step in range(24)]
+    assert seen == pytest.approx([*rising, *falling])
+
+
+def test_each_epoch_has_another_order_and_other_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = _inputs(Recipe(epochs=2, batch_size=24), monkeypatch)
+    assert len(seen) == 2
+    assert not torch.equal(*seen)
+    assert not torch.equal(*(batch.flatten(1).sum(1).sort().values for batch in seen))  # whatever the order
+
+
+@pytest.mark.parametrize("change", [{"aa": "trivial"}, {"reprob": 1.0}, {"mixup": 1.0}, {"cutmix": 1.0}])
+def test_what_the_recipe_does_to_images_reaches_the_network(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, changed = (_inputs(Recipe(epochs=1, batch_size=24, **more), monkeypatch)[0] for more in ({}, change))
+    assert plain.shape == changed.shape
+    assert not torch.equal(plain, changed)
+
+
+def _inputs(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """What the network is given, batch by batch."""
+    seen: list[torch.Tensor] = []
+    forward = Network.forward
+
+    def spy(self: Network, images: torch.Tensor) -> torch.Tensor:
+        seen.append(images.clone())
+        return forward(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Network, "forward", spy)
+        work = trainer(recipe)
+        work.run(work.start())
+    return seen
+
+
+def test_labels_are_smoothed_by_hand() -> None:
+    """0.7 of the label's cross-entropy and 0.3 of the mean over all classes."""
+    work = trainer(Recipe(epochs=1, batch_size=24, smoothing=0.3, lr=1e-7))
+    state = work.start()
+    batch, labels = next(images().epoch(24))
+    loss, logits = work._step(state, batch, labels)
+    logs = logits.log_softmax(1)
+    own = -logs[torch.arange(24), labels].mean()
+    assert loss == pytest.approx(float(0.7 * own - 0.3 * logs.mean()), rel=1e-5)
+
+
+def test_the_average_has_batchnorms_statistics_too() -> None:
+    work = trainer(Recipe(epochs=2, batch_size=8, model_ema=True))
+    state = work.run(work.start())
+    assert state.average is not None
+    fresh, kept, now = (
+        next(b for name, b in module.named_buffers() if name.endswith("running_mean"))
+        for module in (small_network(), state.average.module, state.network)
+    )
+    assert not torch.equal(kept, fresh)
+    assert not torch.equal(kept, now)
+
+
+@pytest.mark.parametrize("amp", [True, False])
+def test_amp_computes_in_bfloat16(amp: bool) -> None:
+    seen: set[torch.dtype] = set()
+    work = trainer(Recipe(epochs=1, batch_size=24, amp=amp))
+    state = work.start()
+    state.network.stem[0].register_forward_hook(lambda _, __, output: seen.add(output.dtype))
+    work.run(state)
+    assert seen == {torch.bfloat16 if amp else torch.float32}

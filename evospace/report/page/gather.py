@@ -1,12 +1,13 @@
 """Everything that a run directory holds for its page. Only read, never run: no operation of a user is imported."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evospace.cost.budget import Budget, parse_budget
-from evospace.errors import DataError
+from evospace.errors import DataError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.reading import read_json, read_text
 from evospace.report.page.ranking import Ranking, read_ranking
@@ -77,7 +78,8 @@ def gather(path: Path) -> RunFacts:
     run.database.check()
     states = tuple(run.database.states())
     if not states:
-        raise DataError(f"{path}: no round is finished yet, so there is nothing to report; go on with --resume first")
+        again = f"evospace search --out {shlex.quote(str(path))} --resume"
+        raise UsageError(f"{path}: the search has no finished round yet; go on with it first: {again}")
     notes: list[str] = []
     extended_from, extended_by = _extended(path)
     published = _published(run, states[-1].front, notes)
