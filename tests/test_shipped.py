@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import evospace.testing
 from evospace.config import load_config
-from evospace.ops.kinds import KINDS
-from evospace.ops.user import load_ops_file
 from evospace.testing import check_operation
 
 ROOT = Path(__file__).parent.parent
@@ -24,17 +23,22 @@ def test_every_config_loads_and_is_complete(path: Path) -> None:
 
 
 def test_the_readmes_python_compiles() -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
     for block in BLOCKS:
         compile(block, "README.md", "exec")
 
 
-def test_the_readmes_operation_conforms(tmp_path: Path) -> None:
-    path = tmp_path / "my_ops.py"
-    path.write_text(BLOCKS[1])
-    (kind,) = load_ops_file(path)
-    for spec in KINDS[kind].specs:
-        check_operation(spec)
+def test_the_readmes_operation_conforms_as_the_readme_checks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        evospace.testing, "check_operation", lambda spec: (check_operation(spec), checked.append(spec.name))
+    )
+    Path("my_ops.py").write_text(BLOCKS[1])
+    exec(compile(BLOCKS[2], "README.md", "exec"), {})
+    assert checked == ["plain_k3", "plain_k5"]
 
 
 def test_the_readmes_files_exist() -> None:
