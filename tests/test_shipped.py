@@ -8,6 +8,7 @@ import yaml
 
 import evospace.testing
 from evospace.config import load_config
+from evospace.ops.spec import OpSpec
 from evospace.testing import check_operation
 
 ROOT = Path(__file__).parent.parent
@@ -32,10 +33,13 @@ def test_the_readmes_operation_conforms_as_the_readme_checks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
+
+    def spy(spec: OpSpec) -> None:
+        check_operation(spec)
+        checked.append(spec.name)
+
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        evospace.testing, "check_operation", lambda spec: (check_operation(spec), checked.append(spec.name))
-    )
+    monkeypatch.setattr(evospace.testing, "check_operation", spy)
     Path("my_ops.py").write_text(BLOCKS[1])
     exec(compile(BLOCKS[2], "README.md", "exec"), {})
     assert checked == ["plain_k3", "plain_k5"]
