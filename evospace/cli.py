@@ -9,12 +9,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
 from evospace.cli_arguments import parse, stored_config, take
-from evospace.cli_networks import evaluate_command, export_command, report_command, retrain_command
+from evospace.cli_networks import evaluate_command, export_command, report_command, retrain_command, show_command
 from evospace.cli_study import study_command
 from evospace.config import SearchConfig, load_config
 from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError, printable, unknown_name
@@ -181,77 +180,6 @@ def _check(args: Sequence[str]) -> int:
     return DataError.exit_code if report.errors else 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShowArgs:
-    """Costs and blocks of one network."""
-
-    network: tyro.conf.Positional[str]
-    """nsenet-27, nsenet, nsenet-gpu, FRONT.json#i, network.json, a checkpoint, or a run directory (the most accurate
-    network of its front)."""
-    se: bool = False
-    """Give every operation a squeeze-excite gate, where its kind has one."""
-    ops: str = ""
-    """Python files of your own operations that the network uses, separated by commas."""
-    latency_table: str = ""
-    """Predict the latency from this table (see `evospace profile`)."""
-    measure: bool = False
-    """Measure the latency here: under the table's setting, or else under --runtime, --device, --batch and --threads."""
-    runtime: Literal["torch", "onnxruntime"] = "torch"
-    """As for a profile."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """As for a profile."""
-    batch: int = 1
-    """As for a profile."""
-    threads: int = 1
-    """As for a profile."""
-    json: bool = False
-    """Print one JSON object."""
-    debug: bool = False
-    """Show tracebacks."""
-
-
-def _show(args: Sequence[str]) -> int:
-    parsed = parse(ShowArgs, args=args, prog="evospace show")
-    from evospace.networks import find_run
-    from evospace.ops.user import load_ops
-    from evospace.report.plan_lines import outcome_line
-    from evospace.report.progress import console
-    from evospace.report.tables import front_table, network_lines, rounds_table
-    from evospace.runs.front import read_front
-    from evospace.show import describe_network
-
-    load_ops(parsed.ops)
-    network = describe_network(parsed.network, se=parsed.se)
-    if parsed.latency_table or parsed.measure:
-        from evospace.cost.latency_table import Setting
-        from evospace.show_latency import latencies
-
-        setting = Setting(runtime=parsed.runtime, device=parsed.device, batch=parsed.batch, threads=parsed.threads)
-        found, warnings = latencies(
-            parsed.network, se=parsed.se, table=parsed.latency_table, measured=parsed.measure, setting=setting
-        )
-        network |= found
-        for line in warnings:
-            print(f"evospace: warning: {printable(line)}", file=sys.stderr)
-    run = find_run(parsed.network)
-    front, summaries = (read_front(run.front), run.database.summaries()) if run else (None, [])
-    if parsed.json:
-        if front:  # `member` says which of them is described
-            members = [e.to_json() for e in front.members]
-            network |= {"member": len(members) - 1, "front": members, "rounds": summaries}
-        print(json.dumps(network))
-        return 0
-    screen = console()
-    if run and front:
-        screen.print(rounds_table(summaries, front.metric))
-        screen.print(front_table(front.members, f"Pareto front of {run.path}", front.measured))
-        network |= {"name": f"{run.path}#{len(front.members) - 1}, the most accurate of the front"}
-        if plan := run.plan():
-            print(outcome_line(plan, summaries))
-    print("\n".join(map(printable, network_lines(network))))
-    return 0
-
-
 def _profile(args: Sequence[str]) -> int:
     from evospace.profiling.settings import ProfileSettings
 
@@ -299,7 +227,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "extend": _extend,
     "check": _check,
     "plan": _plan,
-    "show": _show,
+    "show": show_command,
     "profile": _profile,
     "retrain": retrain_command,
     "evaluate": evaluate_command,
