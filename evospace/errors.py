@@ -47,6 +47,10 @@ class NotFiniteError(DataError):
     """A stored network that gives outputs which are not finite."""
 
 
+class MissingImagesError(UsageError):
+    """What is named is neither a known data set nor a folder that is there."""
+
+
 class MissingOperationError(UsageError):
     """A stored network has a user's operation whose file was not given."""
 

@@ -274,11 +274,7 @@ class Experiment:
             check = partial(lab.check_signals, "the steps that are timed for the forecast")
             try:
                 found = self.forecast(state, rounds - state.round, check)
-            except (
-                BudgetError,
-                CollapseError,
-                UsageError,
-            ) as error:  # later rounds are guessed
+            except (BudgetError, CollapseError, UsageError) as error:  # later rounds are guessed
                 lab.progress.line(f"warning: no forecast: {error}")
                 return
             write_json(self.directory.plan_file, found.to_json())

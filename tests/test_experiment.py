@@ -85,7 +85,9 @@ def test_a_run_goes_on_from_wherever_its_images_are_named(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "images").rename(tmp_path / "moved")
-    with pytest.raises(UsageError, match="no data set or folder 'images'"):
+    with pytest.raises(
+        UsageError, match=r"no data set or folder 'images'.*say with --data where the images of \S+ lie now"
+    ):
         evospace.search(out="../run", resume=True, max_rounds=2)
     for data in ("../others", "digits"):
         with pytest.raises(DataError, match="the data or the operations are not what"):

@@ -9,7 +9,7 @@ from evospace.data.datasets import DATASETS, READERS, Arrays
 from evospace.data.folders import load_folder
 from evospace.data.image_data import ImageData, SearchSplits, fingerprint, hold_out, in_memory_splits
 from evospace.devices import memory_errors
-from evospace.errors import UsageError, printable
+from evospace.errors import MissingImagesError, UsageError, printable
 from evospace.reading import is_folder
 
 __all__ = ["ImageData", "SearchSplits", "hold_out", "load_data"]
@@ -47,7 +47,7 @@ def load_data(
     if workers < 0:
         raise UsageError(f"{workers} workers are not possible; give 0 or more")
     require_folder(data_dir)
-    with memory_errors(f"for the images of {name_or_dir}", "free some, or try --device cpu"):
+    with memory_errors(f"for the images of {name_or_dir}", "free some, or give a smaller --image-size"):
         if name_or_dir in READERS:
             return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, device)
         root, name = find_folder(name_or_dir, data_dir)
@@ -73,7 +73,7 @@ def find_folder(name_or_dir: str, data_dir: Path | None) -> tuple[Path, str]:
     except RuntimeError:  # ~name of a user who is not known
         root = Path(name_or_dir)
     if not is_folder(root):
-        raise UsageError(
+        raise MissingImagesError(
             f"no data set or folder {name_or_dir!r:.200}; give one of {', '.join(DATASETS)}, "
             "or the path of a folder of images"
         )

@@ -80,8 +80,8 @@ def _exchange(filled: Path, out: Path) -> None:
     except BaseException:  # Ctrl-C, too
         if old and not out.exists():
             old.rename(out)
-        elif old:
-            old.rmdir()
+        elif old:  # empty, or what the new folder has taken the place of
+            shutil.rmtree(old, ignore_errors=True)
         raise
     flush_folder(out.parent)
     if old:

@@ -47,7 +47,7 @@ class Progress:
 
     def scored(self, done: int, total: int) -> None:
         """An architecture was scored."""
-        self._not_counted(0.9)
+        self._not_counted(0.9 + 0.1 * (done - 1) / total)
         text = f"round {self._round + 1}/{self._rounds}  scoring {done}/{total}"
         self._show(f"{text}  {self._left(self._round + 0.9 + 0.1 * done / total)}", always=done == total)
 

@@ -78,7 +78,7 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
         on_step=partial(_after_step, job, checkpoints, signals, clock),
     )
     where = f"in {job.name} at --batch-size {trainer.batch_size}"
-    with memory_errors(where, "begin again with a smaller one"), writing(job.path):  # so does TensorBoard
+    with memory_errors(where, "begin again with a smaller one"), writing(job.path):  # TensorBoard writes there, too
         state = trainer.start()
         if saved := checkpoints.newest(0):
             state.restore(*saved)

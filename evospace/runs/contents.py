@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError, UsageError
+from evospace.errors import DataError, MissingImagesError
 from evospace.reading import read_json
 
 LARGEST = 1 << 24
@@ -71,13 +71,13 @@ def place_of(name_or_dir: str) -> str:
 
 @contextmanager
 def where_they_lie_now(of: str) -> Iterator[None]:
-    """Add to an error of images that cannot be found what helps where they are those `of` a run or network."""
+    """Add to an error of images that are not there what helps where they are those `of` a run or network, if any."""
     try:
         yield
-    except UsageError as error:
+    except MissingImagesError as error:
         if not of:
             raise
-        raise UsageError(f"{error}; {of} was begun with it: say with --data where it lies now") from error
+        raise MissingImagesError(f"{error}; say with --data where the images of {of} lie now") from error
 
 
 def hash_of_test(contents: Mapping[str, str]) -> str:
