@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from evospace.devices import device_of
+from evospace.devices import device_of, memory_errors
 from evospace.errors import UsageError
 
 
@@ -44,3 +44,26 @@ def test_a_device_that_is_not_there_is_told_with_what_is_allowed(name: str, monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="allowed are auto, cpu"):
         device_of(name)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 10 bytes"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_memory_that_is_used_up_is_told_in_a_line(error: Exception) -> None:
+    with (
+        pytest.raises(UsageError, match=r"^out of memory in round 1; give a smaller one$"),
+        memory_errors("in round 1", "give a smaller one"),
+    ):
+        raise error
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), memory_errors("in round 1", "give a smaller one"):
+        raise RuntimeError("shapes differ")

@@ -184,3 +184,8 @@ def test_an_extension_takes_the_same_images_from_wherever_they_lie_and_no_others
     assert "the data or the operations are not what run was begun with" in capsys.readouterr().err
     assert not Path("refused").exists()
     assert main([*more, "run2", "--data", "moved"]) == 0
+
+
+def test_an_extension_that_was_ended_goes_on_as_a_search(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["extend", "--resume", "--out", "run2"]) == 2
+    assert "goes on with: evospace search --out RUN2 --resume" in capsys.readouterr().err

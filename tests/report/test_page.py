@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch.utils.tensorboard import SummaryWriter
@@ -215,6 +216,16 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     page = page_of(make_run(tmp_path / "run", rounds=1))
     assert "The search is not finished: 1 of 2 rounds are done." in page.text
     assert "until" not in page.ids
+
+
+@pytest.mark.parametrize(
+    ("settings", "carried"),
+    [({}, True), ({"weights": "fresh"}, False), ({"strategy": "spos"}, False), ({"strategy": "shrinking"}, True)],
+)
+def test_the_page_says_whether_weights_go_on(settings: dict[str, Any], carried: bool, tmp_path: Path) -> None:
+    text = " ".join(write_report(make_run(tmp_path / "run", **settings).path).read_text(encoding="utf-8").split())
+    assert ("trains the shared weights further, so heights" in text) is carried
+    assert ("trains new shared weights, so heights" in text) is not carried
 
 
 def test_out_names_another_file(run: RunDirectory, tmp_path: Path) -> None:

@@ -312,6 +312,18 @@ def test_one_training_that_fails_does_not_stop_the_others(
     assert "--recipe has no effect" in capsys.readouterr().err
 
 
+def test_a_network_that_memory_does_not_hold_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: NetworkTrainer) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(NetworkTrainer, "start", full)
+    path = front(tmp_path / "front.json", members=1)
+    assert main(["retrain", str(path), *FLAGS, "--out", str(tmp_path / "out")]) == 2
+    assert "out of memory in net-00/seed-0 at --batch-size 512; begin again" in capsys.readouterr().err
+
+
 def test_a_full_disk_is_told_in_a_line_whatever_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,12 @@ class RunFacts:
         return own or self.retrained
 
     @property
+    def carries_weights(self) -> bool:
+        """Whether a round goes on with the shared weights of the one before."""
+        strategy, weights = (str(self.config.get(name, "")) for name in ("strategy", "weights"))
+        return strategy == "shrinking" or (strategy == "nse" and weights != "fresh")
+
+    @property
     def rounds(self) -> int:
         """So many were wanted."""
         return min(int(self.config.get("max_rounds") or self.states[-1].rounds), self.states[-1].rounds)
