@@ -87,7 +87,8 @@ def show_command(args: Sequence[str]) -> int:
     return 0
 
 
-RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images are never read.
+RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; nothing is trained or
+chosen by test images.
 
 --recipe NAME gives settings (small-images, the default, or imagenet); --recipe FILE.yaml changes those of small-images
 that it names; flags win."""
