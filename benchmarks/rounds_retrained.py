@@ -13,14 +13,30 @@ import torch
 
 from evospace.config import SearchConfig
 from evospace.data import load_data
+from evospace.data.splits import Split
+from evospace.estimation.trained_alone import accuracy_of
 from evospace.ops.user import load_ops_file
-from evospace.runs.front import read_front
+from evospace.runs.front import Front, read_front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config
+from evospace.seeding import derive
 from evospace.settings_file import settings_from
-from evospace.supernet.network import Network
+from evospace.space.architecture import Architecture
+from evospace.supernet.network import Network, initialise
+from evospace.training.network_trainer import NetworkTrainer
 from evospace.training.recipe import Recipe
-from evospace.training.standalone import accuracy_of, train_network
+
+
+def trained(front: Front, architecture: Architecture, images: Split, recipe: Recipe, seed: int) -> Network:
+    """The network after the whole recipe, with weights and order of the images drawn from `seed`."""
+
+    def make() -> Network:
+        network = Network(front.skeleton, architecture, front.classes)
+        initialise(network, torch.Generator().manual_seed(derive(seed, "standalone-weights")))
+        return network
+
+    trainer = NetworkTrainer(recipe=recipe, make=make, train=images, classes=front.classes, seed=seed, device="cpu")
+    return trainer.run(trainer.start()).network
 
 
 def main() -> None:
@@ -51,8 +67,7 @@ def main() -> None:
         best = state.front[-1]
         accuracies = []
         for seed in range(args.seeds):
-            network = Network(front.skeleton, best.architecture, front.classes)
-            train_network(network, data.train, recipe, seed=seed)
+            network = trained(front, best.architecture, data.train, recipe, seed)
             accuracies.append(accuracy_of(network, data.test))
             print(
                 f"round {state.round}: {best.macs:,} MACs, seed {seed}: test {100 * accuracies[-1]:.2f} %", flush=True

@@ -22,7 +22,6 @@ from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import make_skeleton
 from evospace.strategies.contract import RoundResult, SearchState
-from evospace.strategies.queues import Queues
 
 ROUNDS, SAMPLES, REPEATS = 20, 5000, 3
 
@@ -49,10 +48,9 @@ def fill(run: Path) -> None:
             "round": number, "active": 1, "pruned": 0, "expected_cost": 1.0, "front": 5, "best": 0.5,
             "hypervolume": 0.1, "rehearsed_hypervolume": None,
         }  # fmt: skip
-        queues = Queues(inherited=everything, fresh=((),) * blocks, waiting=((),) * blocks)
         database.add(
             RoundResult(
-                state=state, queues=queues, evaluations=tuple(drawn), failed=(), ledger=(), hypervolume=0.1,
+                state=state, evaluations=tuple(drawn), failed=(), ledger=(), hypervolume=0.1,
                 rehearsed_hypervolume=None, summary=summary,
             )
         )  # fmt: skip

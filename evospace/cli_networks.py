@@ -11,6 +11,7 @@ import tyro
 
 from evospace.cli_arguments import parse, stored_config, take
 from evospace.errors import UsageError, printable
+from evospace.reading import is_there
 from evospace.runs.signals import before_anything
 from evospace.settings_file import load_settings
 
@@ -87,8 +88,8 @@ def show_command(args: Sequence[str]) -> int:
     return 0
 
 
-RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; nothing is trained or
-chosen by test images.
+RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images decide
+nothing.
 
 --recipe NAME gives settings (small-images, the default, or imagenet); --recipe FILE.yaml changes those of small-images
 that it names; flags win."""
@@ -102,7 +103,7 @@ def retrain_command(args: Sequence[str]) -> int:
     stored = stored_config(rest)
     if stored and recipe:
         raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
-    if stored and (stored.parent / "run.db").exists():
+    if stored and is_there(stored.parent / "run.db"):
         raise UsageError(f"--out {stored.parent}: holds a search, not a retraining; give the folder of a retraining")
     default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or SMALL_IMAGES)
     config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)

@@ -1,6 +1,8 @@
 """The device that is computed on."""
 
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -59,3 +61,9 @@ def memory_errors(where: str, advice: str) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise UsageError(f"out of memory {where}; {advice}") from error
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held at a time so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -27,6 +27,7 @@ from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
 from evospace.problem import check_strategy, check_window, make_problem, require_possible
 from evospace.profiling.measure import doubts, measure
+from evospace.reading import is_file
 from evospace.report.figures import draw_fronts, draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport, forecast_lines, outcome_line, space_lines
 from evospace.report.progress import Progress, console
@@ -85,7 +86,7 @@ def _plain(value: Any) -> Any:
 def _stored(*, out: Any = "", resume: Any = False, **_: Any) -> SearchConfig:
     """The settings of the run that is gone on with, or the default ones."""
     path = Path(out) / "config.yaml" if resume and out and isinstance(out, str) else None
-    return load_config(path, begun=True) if path and path.is_file() else SearchConfig()
+    return load_config(path, begun=True) if path and is_file(path) else SearchConfig()
 
 
 def _finished(config: SearchConfig) -> SearchResult | None:

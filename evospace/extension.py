@@ -12,7 +12,7 @@ from evospace.errors import DataError, DiskError, UsageError, reason
 from evospace.experiment import TABLE, Experiment, prepare, search
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
-from evospace.reading import is_folder
+from evospace.reading import is_folder, is_there
 from evospace.result import SearchResult
 from evospace.runs.files import FULL, flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
@@ -30,7 +30,7 @@ named otherwise: what they hold is compared."""
 
 def extension_defaults(run: Path) -> SearchConfig:
     """The settings that an extension of `run` begins from: the run's, less its operations and its end."""
-    if is_folder(run) and next(run.glob("net-*"), None) and not (run / "run.db").exists():  # a retraining
+    if is_folder(run) and next(run.glob("net-*"), None) and not is_there(run / "run.db"):  # a retraining
         raise UsageError(f"{run}: holds no search; give the run directory of a search")
     old = settings_from(SearchConfig, completed(SearchConfig, read_config(run)), f"{run / 'config.yaml'}")
     return replace(old, pool="", ops="", operations=0, out="", resume=False, max_rounds=0)
@@ -67,7 +67,7 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
         raise UsageError(f"{run} has no finished round yet; go on with it first: evospace search --out {run} --resume")
     whole = _whole_settings(before, config, states[-1])
     new = RunDirectory(Path(config.out))
-    if not (new.path / "config.yaml").exists():
+    if not new.begun:
         added = pool_names(config.pool, load_ops(config.ops), se=config.se)
         with before_anything():
             experiment = prepare(replace(whole, resume=False))
@@ -121,7 +121,7 @@ def _create(
     new_names = [[name for name in added if (block, name) not in known] for block in range(len(full.candidates))]
     if not any(new_names):
         raise UsageError(f"{old.path} has every operation of that pool already, traversed or waiting; name others")
-    if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
+    if is_there(new.path) and (not is_folder(new.path) or any(new.path.iterdir())):
         raise UsageError(f"{new.path} is not empty; choose another --out")
     queues = shuffled(new_names, experiment.config.seed, state.round)
     try:

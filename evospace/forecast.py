@@ -1,7 +1,6 @@
 """What a search will cost and whether its budget can be met: told before anything is trained."""
 
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from evospace.cost.budget import Budget
+from evospace.devices import peak_bytes
 from evospace.report.figures import draw_space
 from evospace.report.plan_lines import Forecast, SpaceReport
 from evospace.sampling.budget import WindowSampler, log_count
@@ -157,9 +157,4 @@ def _seconds_of_a_picture(full: SearchSpace) -> float:
 
 
 def _peak_memory(device: str) -> int:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes()

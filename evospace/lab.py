@@ -20,7 +20,7 @@ from evospace.estimation.evaluation import Evaluation
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
 from evospace.report.progress import Progress
-from evospace.runs.checkpoints import KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
+from evospace.runs.checkpoints import SAVE_SECONDS, KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.sampling.gates import initial_probabilities
@@ -39,9 +39,6 @@ from evospace.training.supernet_trainer import (
     RoundTrainer,
 )
 from evospace.workbench import Workbench
-
-SAVE_SECONDS = 60.0
-"""A crash costs at most about this much training; what is stored when does not change the result."""
 
 
 @dataclass(frozen=True, kw_only=True)

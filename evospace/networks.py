@@ -7,7 +7,6 @@ from pathlib import Path
 
 from evospace.errors import DataError, UsageError
 from evospace.ops.kinds import gated
-from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
 from evospace.reading import is_file
 from evospace.runs.contents import UNKNOWN, Origin, hash_of_test, read_contents, read_place
@@ -15,11 +14,8 @@ from evospace.runs.front import Front, read_front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config
 from evospace.space.architecture import Architecture
-from evospace.space.described import DescribedNetwork
-from evospace.space.published import PUBLISHED, published_architecture, published_skeleton
-
-IMAGENET_CLASSES = tuple(f"class-{i:03d}" for i in range(1000))
-"""The published networks' class names are those of whatever they get trained on."""
+from evospace.space.described import DescribedNetwork, published_network
+from evospace.space.published import PUBLISHED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +45,7 @@ def find_networks(name: str) -> list[FoundNetwork]:
         DataError: what it names cannot be read.
     """
     if name.lower() in PUBLISHED:
-        return [_published(name.lower())]
+        return [FoundNetwork(described=published_network(name.lower()))]
     text, mark, position = _member_of(name)
     path = _existing(Path(text))
     if path is None:
@@ -94,7 +90,7 @@ def with_se(described: DescribedNetwork) -> DescribedNetwork:
 def find_run(name: str) -> RunDirectory | None:
     """The run directory of a search called `name`; `None` where it is something else."""
     path = Path(name)
-    return RunDirectory(path) if _existing(path) and (path / "run.db").is_file() else None
+    return RunDirectory(path) if is_file(path / "run.db") and _existing(path) else None
 
 
 def run_of(name: str) -> RunDirectory | None:
@@ -113,17 +109,6 @@ def _member_of(name: str) -> tuple[str, str, str]:
     """Path, `#` and number of `path#number`; the whole where that is a path of its own, or has no `#`."""
     path = Path(name)
     return name.rpartition("#") if "#" in name and not (_existing(path) or is_file(path / "run.db")) else (name, "", "")
-
-
-def _published(key: str) -> FoundNetwork:
-    pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
-    described = DescribedNetwork(
-        name=key,
-        skeleton=published_skeleton(key),
-        architecture=published_architecture(key, pool),
-        class_names=IMAGENET_CLASSES,
-    )
-    return FoundNetwork(described=described)
 
 
 def _trained(path: Path) -> FoundNetwork:

@@ -57,9 +57,9 @@ def check_strategy(config: SearchConfig) -> None:
     default = SearchConfig()
     for name in sorted(set[str]().union(*(s.honours for s in STRATEGIES.values())) - strategy.honours):
         if getattr(config, name) != getattr(default, name):
-            readers = ", ".join(s.name for s in STRATEGIES.values() if name in s.honours)
+            readers = ", ".join(known for known, s in STRATEGIES.items() if name in s.honours)
             raise UsageError(
-                f"{flag(name)} has no effect with --strategy {strategy.name}; leave it out (it belongs to {readers})"
+                f"{flag(name)} has no effect with --strategy {config.strategy}; leave it out (it belongs to {readers})"
             )
     if strategy.rule(SearchSettings.of(config)) is None and (config.train_gates, config.gates_window) != (
         default.train_gates,
@@ -67,7 +67,7 @@ def check_strategy(config: SearchConfig) -> None:
     ):
         raise UsageError("--train-gates and --gates-window have no effect where no supernet is trained; leave them out")
     if config.train_gates == "fitness" and strategy.rule(SearchSettings.of(config)) == "uniform":
-        raise UsageError(f"--train-gates fitness: --strategy {strategy.name} learns none; give in-budget or uniform")
+        raise UsageError(f"--train-gates fitness: --strategy {config.strategy} learns none; give in-budget or uniform")
 
 
 def require_possible(problem: Problem) -> None:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from evospace.errors import EvospaceError
 from evospace.runs.database import RunDatabase
 from evospace.space.architecture import Architecture
 
@@ -37,15 +39,24 @@ class ScoreBook:
     def ask(self, architectures: Sequence[Architecture]) -> list[float | str]:
         """Each architecture's score, or the reason why there is none."""
         self._wanted = self._asked + len(architectures)
-        return [self._one(architecture) for architecture in architectures]
+        try:
+            return [self._one(architecture) for architecture in architectures]
+        except BaseException:
+            with suppress(EvospaceError):  # what ended the scoring is what the user is to hear of
+                self._write()
+            raise
 
     def store(self) -> None:
         """Write what is not stored yet."""
+        self._write()
+        self._on_store(self._asked, self._wanted)
+
+    def _write(self) -> None:
         if self._new:
             self._database.add_scores(self._round, self._asked - len(self._new), self._new)
+        if self._seconds:
             self._database.add_seconds(self._round, "score", self._seconds)
         self._new, self._seconds, self._saved = [], 0.0, time.monotonic()
-        self._on_store(self._asked, self._wanted)
 
     def _one(self, architecture: Architecture) -> float | str:
         position = self._asked
@@ -54,8 +65,10 @@ class ScoreBook:
             return self._stored[position][1]
         self._stored = []  # what follows was asked in another order, or never
         start = time.monotonic()
-        score = self._score(position, architecture)
-        self._seconds += time.monotonic() - start
+        try:
+            score = self._score(position, architecture)
+        finally:  # an architecture that is trained by itself may be left half-way: its seconds count
+            self._seconds += time.monotonic() - start
         self._new.append((architecture, score))
         self._asked += 1
         if self._on_score(self._asked, self._wanted) or time.monotonic() - self._saved > SECONDS:

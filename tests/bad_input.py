@@ -231,6 +231,8 @@ SETTINGS = [
             *("strategy random --max-rounds 2", "operations 28", "train-images 99999"),
         )
     ),
+    Case("the home folder of a profile", lambda: None, "profile --image-size 8 --out ~/t.json", 2),
+    Case("the home folder of an export", lambda: None, "export nsenet-27 --out ~/x", 2),
     Case("a study of an unknown strategy", lambda: None, f"{STUDY} --strategies sposs", 2),
     Case("epochs that rounds do not divide", lambda: None, f"{STUDY} --epochs 10", 2),
     Case("a study's budget that no part of the pool can meet", lambda: None, f"{STUDY} --budget macs=100..200", 3),

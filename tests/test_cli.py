@@ -417,3 +417,23 @@ def test_gates_are_shown_where_nothing_else_has_loaded_the_operations() -> None:
     command = [sys.executable, "-m", "evospace", "show", "nsenet", "--se", "--json"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(shown.stdout)["params"] == 7_563_774
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "search --data digits --budget macs=1M --out",
+        "search --resume --out",
+        "retrain nsenet-27 --data digits --out",
+        "study space-size --preset",
+        "extend",
+        "report",
+        "export nsenet-27 --out",
+    ],
+)
+def test_a_name_that_the_file_system_does_not_take_is_one_line(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command.split(), "a" * 300]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

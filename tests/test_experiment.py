@@ -86,7 +86,8 @@ def test_a_run_goes_on_from_wherever_its_images_are_named(
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "images").rename(tmp_path / "moved")
     with pytest.raises(
-        UsageError, match=r"no data set or folder 'images'.*say with --data where the images of \S+ lie now"
+        UsageError,
+        match=r"no data set or folder 'images'.*put the images of \S+ back there, or .* with --data where they",
     ):
         evospace.search(out="../run", resume=True, max_rounds=2)
     for data in ("../others", "digits"):

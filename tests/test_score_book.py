@@ -69,6 +69,28 @@ def test_what_is_asked_one_by_one_is_stored_like_what_is_asked_at_once(database:
     assert [a for a, _ in database.scores(1)] == [A, B, C]
 
 
+def test_what_was_spent_on_an_architecture_that_was_left_half_way_counts(
+    database: RunDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr("evospace.score_book.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr(score_book, "SECONDS", 1e9)
+    spent = []
+    monkeypatch.setattr(RunDatabase, "add_seconds", lambda self, *row: spent.append(row))
+
+    def ends(position: int, architecture: Architecture) -> float:
+        if position == 1:
+            raise KeyboardInterrupt
+        return 0.5
+
+    made = ScoreBook(database, 1, ends, lambda asked, wanted: False, lambda asked, wanted: None)
+    with pytest.raises(KeyboardInterrupt):
+        made.ask([A, B])
+    assert [row[:2] for row in spent] == [(1, "score")]
+    assert spent[0][2] >= 2
+    assert database.scores(1) == [(A, 0.5)]
+
+
 def test_a_signal_ends_it_only_when_all_is_stored(database: RunDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     def end(asked: int, wanted: int) -> None:
         assert (asked, wanted) == (2, 3)

@@ -1,1 +1,1 @@
-"""What an architecture costs: tables, budgets, reachable ranges."""
+"""What an architecture costs: tables, budgets, latencies."""

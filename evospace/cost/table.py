@@ -14,7 +14,7 @@ class CostTable:
     """Cost of an architecture = `fixed` + the costs of its (block, operation) pairs, in whole units."""
 
     metric: str
-    """`macs` or `params`."""
+    """`macs`, `params`, `latency`, or what several limits come to together."""
     fixed: int
     """Stem and head."""
     ops: tuple[Mapping[str, int], ...]

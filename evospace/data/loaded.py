@@ -46,8 +46,7 @@ class _Decoder(Dataset[tuple[Tensor, int]]):
     def __init__(self, split: "LoadedSplit", seed: int | None) -> None:
         self._samples, self._channels, self._seed = split.samples, split.channels, seed
         self._transform = _transform(split.image_size, augmented=seed is not None)
-        changes = split.policy and seed is not None
-        self._policy = split.policy.transform(split.mean) if split.policy and changes else None
+        self._policy = split.policy.transform(split.mean) if split.policy and seed is not None else None
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self._samples[index]

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from evospace.data.datasets import DATASETS, READERS, Arrays
 from evospace.data.folders import load_folder
-from evospace.data.image_data import ImageData, SearchSplits, fingerprint, hold_out, in_memory_splits
+from evospace.data.image_data import ImageData, fingerprint, in_memory_splits
 from evospace.devices import memory_errors
 from evospace.errors import MissingImagesError, UsageError, printable
 from evospace.reading import is_folder
-
-__all__ = ["ImageData", "SearchSplits", "hold_out", "load_data"]
 
 _LARGEST = 4 << 30
 

@@ -6,6 +6,7 @@ from typing import Literal
 import tyro
 
 from evospace.errors import UsageError
+from evospace.settings_file import check_out, check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,8 @@ class ExportSettings:
     """Show tracebacks."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"--seed {self.seed}: allowed are 0 to 2^63 - 1")
+        check_settings(self, (("seed", 0, 2**63 - 1),))
+        check_out(self.out)
 
     def check_required(self) -> None:
         """Raise `UsageError` unless there is a network to export and a folder to write it to."""

@@ -10,9 +10,7 @@ from torch import nn
 from evospace.deploy.timm_folder import pretrained_cfg
 from evospace.deploy.timm_network import TimmNetwork
 from evospace.errors import UsageError
-from evospace.ops.pools import POOLS
-from evospace.space.described import DescribedNetwork
-from evospace.space.published import PUBLISHED, published_architecture, published_skeleton
+from evospace.space.described import DescribedNetwork, published_network
 from evospace.supernet.network import pyramid_levels
 
 _CFG: dict[str, Any] = {
@@ -44,31 +42,22 @@ def _build(variant: str, described: DescribedNetwork, pretrained: bool, given: M
     return model
 
 
-def _published(name: str) -> DescribedNetwork:
-    pool = tuple(spec.name for spec in POOLS[PUBLISHED[name].pool])
-    architecture = published_architecture(name, pool)
-    classes = tuple(f"class-{i:03d}" for i in range(1000))
-    return DescribedNetwork(
-        name=name, skeleton=published_skeleton(name), architecture=architecture, class_names=classes
-    )
-
-
 @register_model
 def nsenet_27(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """NSENet-27 of the NSE paper, without weights."""
-    return _build("nsenet_27", _published("nsenet-27"), pretrained, kwargs)
+    return _build("nsenet_27", published_network("nsenet-27"), pretrained, kwargs)
 
 
 @register_model
 def nsenet(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """NSENet of the NSE paper, without weights."""
-    return _build("nsenet", _published("nsenet"), pretrained, kwargs)
+    return _build("nsenet", published_network("nsenet"), pretrained, kwargs)
 
 
 @register_model
 def nsenet_gpu(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """NSENet-GPU of the NSE paper, without weights."""
-    return _build("nsenet_gpu", _published("nsenet-gpu"), pretrained, kwargs)
+    return _build("nsenet_gpu", published_network("nsenet-gpu"), pretrained, kwargs)
 
 
 @register_model

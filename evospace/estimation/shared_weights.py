@@ -1,4 +1,4 @@
-"""Scores architectures with the supernet's weights (docs/method.md, section 4)."""
+"""Scores architectures with the supernet's weights (docs/method.md)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evospace.data.splits import Split
 from evospace.devices import out_of_memory
@@ -17,7 +17,9 @@ from evospace.space.skeleton import Skeleton
 from evospace.supernet.network import Network, drawn
 from evospace.training.network_trainer import NetworkState, NetworkTrainer
 from evospace.training.recipe import Recipe
-from evospace.training.standalone import accuracy_of
+
+SCORED_AT_ONCE = 512
+"""Images in a forward pass without gradients."""
 
 
 class Kept(Protocol):
@@ -90,3 +92,13 @@ class TrainedAlone:
             state.restore(*stored)
         state = trainer.run(state)
         return {key: value.detach().cpu().clone() for key, value in state.network.state_dict().items()}
+
+
+def accuracy_of(network: nn.Module, split: Split) -> float:
+    """Fraction of the images of `split` that `network` gets right, in evaluation mode."""
+    network.eval()
+    hits = 0
+    with torch.no_grad():
+        for images, labels in split.epoch(SCORED_AT_ONCE):
+            hits += int((network(images).argmax(1) == labels).sum())
+    return hits / len(split)

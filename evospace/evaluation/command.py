@@ -20,7 +20,7 @@ from evospace.errors import DataError, DiskError, NotFiniteError, printable
 from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
 from evospace.evaluation.settings import EvaluateSettings
 from evospace.ops.user import load_ops
-from evospace.reading import is_folder
+from evospace.reading import is_file, is_folder
 from evospace.report.confusion import draw_confusion
 from evospace.report.tables import short
 from evospace.runs.contents import Origin, hash_of_test, place_of, read_place, where_they_lie_now
@@ -74,7 +74,7 @@ def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettin
     path = Path(settings.checkpoint).absolute()
     around = (path, path / "retrained", *list(path.parents)[:3])
     root = next((folder for folder in around if is_folder(folder) and next(folder.glob("net-*"), None)), None)
-    if root is None or not (root / "config.yaml").is_file():
+    if root is None or not is_file(root / "config.yaml"):
         return settings
     stored = read_config(root)
     same = Origin(data=str(stored.get("data", "")), place=read_place(root)).is_of(settings.data)
@@ -87,9 +87,9 @@ def _checkpoints(path: Path) -> list[Path]:
         return [path]
     folders = (path, *sorted(path.glob("seed-*")))  # one training, or those of one network
     files = [folder / f"{weights}.safetensors" for folder in folders for weights in WEIGHTS]
-    if own := [file for file in files if file.is_file()]:
+    if own := [file for file in files if is_file(file)]:
         return own
-    jobs = jobs_in(path / "retrained" if (path / "retrained").is_dir() else path)
+    jobs = jobs_in(path / "retrained" if is_folder(path / "retrained") else path)
     finished = [job.checkpoint(weights) for job in jobs for weights in WEIGHTS if job.checkpoint(weights).is_file()]
     if not finished:
         root = jobs[0].root

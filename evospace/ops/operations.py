@@ -1,4 +1,4 @@
-"""The operations of the NSE paper (its search code's definitions; see docs/method.md).
+"""The operations of the NSE paper (its search code's definitions; see docs/operations.md).
 
 Every convolution is followed by BatchNorm, and by the activation after all but the last. `e` below is
 the expansion, C the block's input channels.

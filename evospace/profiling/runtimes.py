@@ -73,7 +73,8 @@ def differences(table_machine: dict[str, str]) -> list[str]:
         found["torch"] = version("torch")
     if "onnxruntime" in table_machine:
         found["onnxruntime"] = _onnxruntime_version()
-    return [f"{key}: {table_machine[key]} -> {here}" for key, here in found.items() if table_machine.get(key) != here]
+    there = {key: table_machine.get(key, "unknown") for key in found}
+    return [f"{key}: {there[key]} -> {here}" for key, here in found.items() if there[key] != here]
 
 
 def _onnxruntime_version() -> str:

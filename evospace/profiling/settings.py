@@ -5,6 +5,9 @@ from typing import Literal
 
 from evospace.cost.latency_table import Setting
 from evospace.errors import UsageError
+from evospace.settings_file import Ranges, check_out, check_settings
+
+_RANGES: Ranges = (("networks", 4, 1000), ("image_channels", 1, 64), ("classes", 1, 100_000), ("seed", 0, 2**63 - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +52,8 @@ class ProfileSettings:
     """Show tracebacks."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("networks", 4, 1000), ("image_channels", 1, 64), ("classes", 1, 100_000)):
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: allowed are {low} to {high}")
+        check_settings(self, _RANGES)
+        check_out(self.out)
         _ = self.setting  # checks its own
 
     @property

@@ -1,6 +1,5 @@
 """Does a latency table predict networks it has not seen? Measured end to end, under the table's own setting."""
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evospace.cost.latency_file import read_latency_table
@@ -20,7 +18,8 @@ from evospace.profiling.networks import BAND, band_networks, spread_networks
 from evospace.profiling.profile import Say, alone_at, partial_say, reference_watch, time_networks
 from evospace.profiling.runtimes import threads_of
 from evospace.profiling.timing import QUIET, Watch
-from evospace.runs.files import write_bytes, write_json
+from evospace.report.figures import save_figure
+from evospace.runs.files import write_json
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -142,10 +141,7 @@ def draw_verification(path: Path, table: LatencyTable) -> None:
     zoom.set(xlim=(0.98 * low, 1.02 * high), title=f"the band: tau {v['tau_band']:.2f}")
     zoom.set_ylim(0.98 * near.min(initial=low), 1.02 * near.max(initial=high))
     figure.suptitle(f"{len(predicted)} unseen networks, {table.setting}, skeleton {table.skeleton.name}", fontsize=10)
-    FigureCanvasAgg(figure)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=130, format="png")
-    write_bytes(path, drawn.getvalue())
+    save_figure(figure, path)
 
 
 def _milliseconds(verification: dict[str, Any], key: str) -> Floats:

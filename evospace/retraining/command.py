@@ -10,6 +10,7 @@ import torch
 
 from evospace.devices import rng_devices
 from evospace.errors import EvospaceError, InterruptedRunError, UsageError, printable
+from evospace.reading import is_there
 from evospace.retraining.config import NOT_PART_OF_THE_RESULT, RetrainConfig
 from evospace.retraining.job import Say, first_weights, train_job
 from evospace.retraining.work import Retraining, prepare
@@ -31,7 +32,7 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
     with before_anything(resumed=config.resume):
         work = prepare(config)
     config = work.config
-    old = read_config(work.root) if (work.root / "config.yaml").exists() else {}
+    old = read_config(work.root) if is_there(work.root / "config.yaml") else {}
     changed = changed_settings(RetrainConfig, old, config.to_dict(), NOT_PART_OF_THE_RESULT) if config.resume else None
     for index in work.networks:
         first_weights(work, Job(work.root, index, config.seed))  # what does not fit is told before a folder is made

@@ -23,7 +23,7 @@ are two: what they are, is checked by their contents."""
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainConfig(Recipe):
-    """Train networks from scratch, or fine-tune them, on all training images; nothing is trained or chosen by test images."""
+    """Train networks from scratch, or fine-tune them, on all training images; test images decide nothing."""
 
     network: tyro.conf.Positional[str] = ""
     """nsenet-27, nsenet, nsenet-gpu, FRONT.json#i, a run (all of its front), network.json or a checkpoint; with

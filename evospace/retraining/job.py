@@ -17,7 +17,7 @@ from evospace.cost.network_cost import count_network
 from evospace.devices import memory_errors
 from evospace.errors import CollapseError
 from evospace.retraining.work import Retraining
-from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
+from evospace.runs.checkpoints import SAVE_SECONDS, TrainingCheckpoints, load_checkpoint
 from evospace.runs.files import write_json, writing
 from evospace.runs.network_file import TrainedNetwork, load_weights, planned, save_network
 from evospace.runs.retrain_directory import Job
@@ -27,8 +27,6 @@ from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network, drawn
 from evospace.training.network_trainer import NetworkState, NetworkTrainer
 
-SAVE_SECONDS = 60.0
-"""A crash costs at most about this much training; what is stored when does not change the result."""
 LINE_SECONDS = 5.0
 """Epochs are told about this often."""
 Say = Callable[[str], None]

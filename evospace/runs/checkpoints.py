@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from evospace.errors import DataError
+from evospace.errors import DataError, reason
 from evospace.runs.files import write_bytes
 
+SAVE_SECONDS = 60.0
+"""A crash costs at most about this much training; what is stored when does not change the result."""
 KEPT = 2
 """Checkpoints of training that are kept: where the newest turns out to be damaged, the one before is used."""
 _KEY = "evospace"  # one metadata entry: safetensors writes several in no fixed order
@@ -44,7 +46,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except KeyError as error:
         raise DataError(f"{path}: not a checkpoint of EvoSpace") from error
     except (OSError, ValueError, TypeError, RecursionError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: damaged or not a checkpoint ({_line(error)})") from error
+        raise DataError(f"{path}: damaged or not a checkpoint ({reason(error)})") from error
     return tensors, meta
 
 
@@ -55,10 +57,6 @@ def _checksum(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 class TrainingCheckpoints:

@@ -77,7 +77,8 @@ def where_they_lie_now(of: str) -> Iterator[None]:
     except MissingImagesError as error:
         if not of:
             raise
-        raise MissingImagesError(f"{error}; say with --data where the images of {of} lie now") from error
+        hint = f"put the images of {of} back there, or tell search, retrain or evaluate with --data where they lie now"
+        raise MissingImagesError(f"{error}; {hint}") from error
 
 
 def hash_of_test(contents: Mapping[str, str]) -> str:

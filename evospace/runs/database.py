@@ -4,7 +4,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +76,8 @@ class RunDatabase:
 
     def _copy(self, path: Path) -> None:
         def copy(temporary: Path) -> None:
-            target = sqlite3.connect(temporary)
-            try:
-                with self._open() as db:
-                    db.backup(target)
-            except sqlite3.OperationalError as error:
-                raise OSError(str(error)) from error
-            finally:
-                target.close()
+            with closing(sqlite3.connect(temporary)) as target, self._open() as db:
+                db.backup(target)
 
         replace_file(path, copy, self._path.stat().st_size)
 

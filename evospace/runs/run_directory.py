@@ -9,7 +9,7 @@ from typing import Any
 
 from evospace.config import NOT_PART_OF_THE_RESULT, SearchConfig
 from evospace.errors import DataError, UsageError
-from evospace.reading import read_json
+from evospace.reading import is_there, read_json
 from evospace.runs.contents import compare_contents, environment, place_of, read_contents, require_contents
 from evospace.runs.database import RunDatabase
 from evospace.runs.files import replace_file, write_json
@@ -34,7 +34,7 @@ class RunDirectory:
     @property
     def begun(self) -> bool:
         """Whether it holds a run."""
-        return (self.path / "config.yaml").exists()
+        return is_there(self.path / "config.yaml")
 
     @property
     def front(self) -> Path:

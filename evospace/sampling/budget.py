@@ -12,7 +12,7 @@ from evospace.cost.budget import Budget, amount, limits_text
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
 from evospace.sampling.gates import Bools, Floats, to_architectures
-from evospace.sampling.limits import Limits, costs_of, keeps, least_to_go, least_values, together
+from evospace.sampling.limits import Limits, costs_of, keeps, least_to_go, least_values, whole
 from evospace.sampling.reachable import is_reachable, neighbours
 from evospace.sampling.values import Decisions, Grid, boundary_values, counting, gated, item_values
 from evospace.space.architecture import Architecture
@@ -61,8 +61,7 @@ class WindowSampler:
         self._bins = bins
         self._grid = Grid.of(space, table, window, cover=True, bins=bins)
         self._values, self._log_weight = boundary_values(self._blocks, self._grid)
-        pairs = zip(space.candidates, table.ops, strict=True)
-        self._costs = [np.array([costs[n] for n in names], dtype=np.int64) for names, costs in pairs]
+        self._costs = [np.array(costs, dtype=np.int64) for costs in costs_of(space, table)]
 
     @cached_property
     def log_mass(self) -> float:
@@ -108,7 +107,7 @@ class WindowSampler:
         """
         at = np.zeros(n, dtype=np.int64)
         total = np.full(n, self.table.fixed, dtype=np.int64)
-        limits = [*limits, *together(limits)]
+        limits = whole(limits)
         to_go = [least_to_go(self.space, self._grid, table) for table, _ in limits]
         costs = [costs_of(self.space, table) for table, _ in limits]
         rooms = [np.full(n, high - table.fixed, dtype=np.int64) for table, high in limits]
@@ -123,8 +122,8 @@ class WindowSampler:
             masks.append(mask)
             total += mask @ self._costs[b]
         inside = (total >= self.window.low) & (total <= self.window.high)
-        for b, (mask, needed) in enumerate(zip(masks, self.space.required, strict=True)):
-            inside &= mask.any(axis=1) if needed and len(self.space.candidates[b]) else True
+        for mask, needed in zip(masks, self.space.required, strict=True):
+            inside &= mask.any(axis=1) if needed else True
         return to_architectures(self.space, [mask[inside] for mask in masks])
 
     def draw_within(self, n: int, rng: np.random.Generator, limits: Limits) -> tuple[list[Architecture], int]:

@@ -39,7 +39,7 @@ def most_probable(
     lies inside `window` by its exact cost in every case.
     """
     assert space.branches == "single", "one operation per block"
-    chances = [_with_skip(p, needed) for p, needed in zip(probabilities, space.required, strict=True)]
+    chances = log_chances(space, probabilities)
     bin_at_most = (window.high - table.fixed) // values.MAX_BINS + cost_unit(space, table) + 1
     margin = len(space.candidates) * bin_at_most
     inner = Budget(metric=window.metric, low=window.low + margin, high=window.high - margin)
@@ -51,18 +51,23 @@ def most_probable(
     if not sampler.possible:
         raise sampler.impossible()
     drawn = sampler.draw(_DRAWS, np.random.default_rng(0))
-    return max(drawn, key=lambda a: (_log_chance(a, space, chances), a))
+    return max(drawn, key=lambda a: (log_chance(a, space, chances), a))
+
+
+def log_chances(space: SearchSpace, probabilities: Sequence[np.ndarray]) -> list[Floats]:
+    """Per block the logarithms ``[K]`` of one-of-K probabilities; ``[K + 1]`` with the skip's where there is one."""
+    return [_with_skip(p, needed) for p, needed in zip(probabilities, space.required, strict=True)]
 
 
 def _with_skip(p: np.ndarray, required: bool) -> Floats:
-    """Log chances ``[K]`` of a block's operations, and ``[K + 1]`` with the skip's where there is one."""
     skip = [] if required else [max(0.0, 1.0 - float(np.sum(p)))]
     with np.errstate(divide="ignore"):
         logs: Floats = np.log(np.append(p, skip).astype(np.float64))
     return logs
 
 
-def _log_chance(architecture: Architecture, space: SearchSpace, chances: Sequence[Floats]) -> float:
+def log_chance(architecture: Architecture, space: SearchSpace, chances: Sequence[Floats]) -> float:
+    """Logarithm of the product that `most_probable` maximises; `chances`: those of `log_chances`."""
     pairs = zip(architecture.blocks, space.candidates, chances, strict=True)
     return sum(float(logs[names.index(chosen[0]) if chosen else len(names)]) for chosen, names, logs in pairs)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from evospace.errors import DataError, MissingOperationError, UsageError
 from evospace.ops.kinds import KINDS
+from evospace.ops.pools import POOLS
 from evospace.ops.spec import OpSpec
 from evospace.ops.user import require_source
 from evospace.space.architecture import Architecture
+from evospace.space.published import PUBLISHED, published_architecture, published_skeleton
 from evospace.space.skeleton import Skeleton
 
 FORMAT = 1
@@ -121,3 +123,14 @@ def require_operations(described: Any) -> None:
         if source is not None and not isinstance(source, str):
             raise TypeError("source_sha256 is a text or null")
         require_source(settings["kind"], source)
+
+
+def published_network(key: str) -> DescribedNetwork:
+    """A published network, with the names of classes that stand for whatever it gets trained on."""
+    pool = tuple(spec.name for spec in POOLS[PUBLISHED[key].pool])
+    return DescribedNetwork(
+        name=key,
+        skeleton=published_skeleton(key),
+        architecture=published_architecture(key, pool),
+        class_names=tuple(f"class-{i:03d}" for i in range(1000)),
+    )

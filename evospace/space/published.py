@@ -1,4 +1,4 @@
-"""The three networks of the NSE paper, by name (tables in docs/method.md)."""
+"""The three networks of the NSE paper, by name."""
 
 from dataclasses import dataclass
 

@@ -14,7 +14,7 @@ from evospace.sampling.limits import Limits
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.ledger import LedgerRow
-from evospace.strategies.queues import Names, Queues
+from evospace.strategies.queues import Names
 
 RuleName = Literal["nse", "uniform", "path-dropout", "darts", "proxyless"]
 """How the weights, and the fitness if any, are trained: `evospace.training.rules`."""
@@ -184,7 +184,6 @@ class RoundResult:
     """What one round came to."""
 
     state: SearchState
-    queues: Queues
     evaluations: tuple[Evaluation, ...]
     """Everything scored this round, the rehearsed front first."""
     failed: tuple[tuple[Architecture, str], ...]

@@ -5,19 +5,14 @@ Sources: Liu et al., DARTS, ICLR 2019; Cai et al., ProxylessNAS, ICLR 2019. Thei
 likeliest architecture among those inside it, found exactly. No torch here.
 """
 
-import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-
-import numpy as np
 
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.limits import keeps
-from evospace.sampling.most_probable import most_probable
+from evospace.sampling.most_probable import log_chance, log_chances, most_probable
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
-from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import (
     Lab,
     Problem,
@@ -53,15 +48,8 @@ def _chosen(problem: Problem, settings: SearchSettings, trained: TrainedRound) -
         return best
     sampler = WindowSampler(space, problem.table, problem.budget, p)
     drawn, _ = sampler.draw_within(settings.samples, numpy_generator(settings.seed, "sample", 1), problem.upper)
-    return max(drawn, key=lambda a: _log_probability(a, space, p))
-
-
-def _log_probability(architecture: Architecture, space: SearchSpace, probabilities: Sequence[np.ndarray]) -> float:
-    total = 0.0
-    for chosen, names, p in zip(architecture.blocks, space.candidates, probabilities, strict=True):
-        share = float(p[names.index(chosen[0])]) if chosen else 1.0 - float(p.sum())
-        total += math.log(max(share, sys.float_info.min))
-    return total
+    chances = log_chances(space, p)
+    return max(drawn, key=lambda a: log_chance(a, space, chances))
 
 
 def _search(rule: RuleName) -> Search:
@@ -71,8 +59,6 @@ def _search(rule: RuleName) -> Search:
 STRATEGIES.add(
     "darts",
     Strategy(
-        name="darts",
-        summary="softmax over all candidates, all evaluated; the most probable in the budget (Liu et al., 2019)",
         search=_search("darts"),
         rule=lambda settings: "darts",
         scores=lambda settings, last: 1,
@@ -83,8 +69,6 @@ STRATEGIES.add(
 STRATEGIES.add(
     "proxyless",
     Strategy(
-        name="proxyless",
-        summary="binarised two-path gates; the most probable in the budget (Cai et al., 2019)",
         search=_search("proxyless"),
         rule=lambda settings: "proxyless",
         scores=lambda settings, last: 1,

@@ -1,4 +1,4 @@
-"""Neural Search-space Evolution: the loop (docs/method.md, section 2).
+"""Neural Search-space Evolution: the loop (docs/method.md).
 
 Source: Ci et al., Evolving Search Space for Neural Architecture Search, ICCV 2021. The strategy decides what
 is active, what is scored and what is inherited; a `Lab` trains and scores. No torch here.
@@ -118,8 +118,6 @@ def active_sizes(state: SearchState, settings: SearchSettings) -> list[int]:
 STRATEGIES.add(
     "nse",
     Strategy(
-        name="nse",
-        summary="evolve the space itself: search a part, keep what its front uses, refill (Ci et al., 2021)",
         search=evolve,
         rule=lambda settings: "nse",
         honours=frozenset(

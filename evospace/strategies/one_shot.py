@@ -30,8 +30,6 @@ def sampled(problem: Problem, settings: SearchSettings, trained: TrainedRound, r
 STRATEGIES.add(
     "one-shot",
     Strategy(
-        name="one-shot",
-        summary="path dropout over the whole space, then random architectures (Bender et al., 2018)",
         search=one_shot,
         rule=lambda settings: "path-dropout",
         scores=lambda settings, last: with_cheaper(settings.samples),

@@ -37,8 +37,6 @@ def random_draw(problem: Problem, settings: SearchSettings, lab: Lab, state: Sea
 STRATEGIES.add(
     "random",
     Strategy(
-        name="random",
-        summary="uniform sampling, then random architectures, under shared weights (Li & Talwalkar, 2019)",
         search=random_search,
         rule=lambda settings: "uniform",
         scores=lambda settings, last: with_cheaper(settings.samples),
@@ -49,8 +47,6 @@ STRATEGIES.add(
 STRATEGIES.add(
     "random-draw",
     Strategy(
-        name="random-draw",
-        summary="one random architecture inside the budget, trained by itself: the floor",
         search=random_draw,
         rule=lambda settings: None,
         scores=lambda settings, last: 1,

@@ -64,8 +64,6 @@ def _child(population: Sequence[Evaluation], tournament: int, draws: FreshDraws)
 STRATEGIES.add(
     "regularized-evolution",
     Strategy(
-        name="regularized-evolution",
-        summary="aging evolution under shared weights, or training each architecture (Real et al., 2019)",
         search=regularized_evolution,
         rule=lambda settings: None if settings.score_by == "training" else "uniform",
         branches=("single", "multi"),

@@ -87,7 +87,6 @@ def closed(
             waiting=queues.waiting,
             front=tuple(front),
         ),
-        queues=queues,
         evaluations=tuple(scored.evaluations),
         failed=tuple(scored.failed),
         ledger=tuple(ledger),

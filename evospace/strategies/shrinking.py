@@ -144,8 +144,6 @@ def _angles(sums: np.ndarray) -> np.ndarray:
 STRATEGIES.add(
     "shrinking",
     Strategy(
-        name="shrinking",
-        summary="shrink the full space by angle (ABS: Hu et al., 2020) or by fitness, then spos or one-shot",
         search=shrinking,
         rule=lambda settings: "nse" if settings.shrink_by == "fitness" else "uniform",
         branches=("single", "multi"),

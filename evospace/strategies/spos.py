@@ -133,8 +133,6 @@ def _child(parents: Sequence[Architecture], index: int, draws: FreshDraws) -> Ar
 STRATEGIES.add(
     "spos",
     Strategy(
-        name="spos",
-        summary="uniform sampling, then evolutionary search under the budget (Guo et al., 2020)",
         search=spos,
         rule=lambda settings: "uniform",
         branches=("single", "multi"),

@@ -40,9 +40,6 @@ class Strategy:
     that a search can be ended at any moment and goes on exactly. Every member of a front is inside the budget.
     """
 
-    name: str
-    summary: str
-    """One line, with its source."""
     search: Callable[[Problem, SearchSettings, Lab, SearchState], Iterator[RoundResult]]
     rule: Callable[[SearchSettings], RuleName | None]
     """What most of its training is; `None` where no supernet is trained. Tells the forecast what to time."""

@@ -14,7 +14,7 @@ from evospace.config import SearchConfig, load_config
 from evospace.errors import EvospaceError, UsageError
 from evospace.estimation.evaluation import Evaluation
 from evospace.ops.user import load_ops
-from evospace.reading import read_yaml
+from evospace.reading import is_file, read_yaml
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json, write_text
@@ -91,7 +91,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
 
 def _searched_with(run: RunDirectory) -> SearchConfig:
     """The settings of a search; raises `UsageError` for a folder of something else."""
-    if not (run.path / "run.db").is_file():
+    if not is_file(run.path / "run.db"):
         raise UsageError(f"{run.path}: holds no search; give the run directory of a search")
     return load_config(run.path / "config.yaml", begun=True)
 

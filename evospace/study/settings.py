@@ -11,6 +11,7 @@ import tyro
 
 from evospace.cost.budget import parse_budget
 from evospace.errors import UsageError, unknown_name
+from evospace.reading import is_there
 from evospace.settings_file import LARGEST, Ranges, check_out, check_settings, flag, load_settings
 
 Kind = Literal["space-size", "ablation"]
@@ -170,7 +171,7 @@ def load_preset(kind: Kind, name: str) -> StudySettings:
     path = Path(name)
     if name in preset_names(kind):
         path = Path(str(files("evospace.study") / "presets" / kind / f"{name}.yaml"))
-    elif not path.suffix and not path.exists():
+    elif not path.suffix and not is_there(path):
         raise unknown_name("preset", name, preset_names(kind))
     return replace(load_settings(StudySettings, path, f"--preset {name}"), kind=kind)
 

@@ -1,8 +1,6 @@
 """One job of a study: search, retrain the best, test it once; each part goes on where it was ended."""
 
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from evospace.config import SearchConfig
+from evospace.devices import peak_bytes
 from evospace.errors import BudgetError, CollapseError, EvospaceError, UsageError
 from evospace.experiment import search
 from evospace.plan import plan
@@ -146,14 +145,9 @@ def used(path: Path) -> Iterator[dict[str, Any]]:
     finally:
         total["wall_seconds"] = before.get("wall_seconds", 0.0) + time.monotonic() - start
         total["cpu_seconds"] = before.get("cpu_seconds", 0.0) + time.process_time() - cpu
-        for name, peak in (("peak_bytes", _peak_bytes()), ("peak_gpu_bytes", _peak_gpu_bytes())):
+        for name, peak in (("peak_bytes", peak_bytes()), ("peak_gpu_bytes", _peak_gpu_bytes())):
             total[name] = max(before.get(name, 0), peak)
         write_json(path, total)
-
-
-def _peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _peak_gpu_bytes() -> int:

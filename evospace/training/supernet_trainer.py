@@ -1,4 +1,4 @@
-"""Trains the supernet for one round: epochs, rates, roll-backs (docs/method.md, section 3).
+"""Trains the supernet for one round: epochs, rates, roll-backs (docs/method.md).
 
 What a step trains is a rule's (`evospace.training.rules`).
 """

@@ -106,7 +106,7 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, caps
     assert "may have been trained on" in capsys.readouterr().err
     images.rename(tmp_path / "moved")
     assert main(["evaluate", str(out)]) == 2
-    assert "say with --data where the images of" in capsys.readouterr().err
+    assert "with --data where they lie now" in capsys.readouterr().err
 
 
 def test_one_network_and_one_training_are_tested_alone(retrained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from evospace.cost.latency_table import LatencyTable, TimedNetwork
 from evospace.errors import DataError
 from evospace.ops.pools import pool_names
 from evospace.profiling import verify as module
+from evospace.profiling.measure import doubts
 from evospace.profiling.verify import verification_lines, verify
 from evospace.space.architecture import Architecture
-from tests.profiling.tables import TINY, made_table, timing
+from tests.profiling.tables import OPS, TINY, made_table, timing
 
 
 def saved(path: Path, table: LatencyTable) -> Path:
@@ -93,3 +95,9 @@ def test_an_unfinished_table_is_refused(tmp_path: Path) -> None:
 
 def test_an_unverified_table_says_so() -> None:
     assert "not verified" in verification_lines(made_table(TINY, ["mbconv_k3_e1"]))[0]
+
+
+def test_a_table_that_does_not_tell_its_machine_is_one_of_another() -> None:
+    table = replace(made_table(TINY, OPS), machine={})
+    (told,) = [line for line in doubts(table, "t.json") if "measured elsewhere" in line]
+    assert "processor: unknown -> " in told

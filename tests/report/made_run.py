@@ -12,7 +12,6 @@ from evospace.runs.run_directory import RunDirectory
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.ledger import LedgerRow
-from evospace.strategies.queues import Queues
 
 NAMES = ("conv_k3", "conv_k5", "conv_k11")
 
@@ -50,7 +49,6 @@ def round_result(number: int, names: tuple[str, str, str]) -> RoundResult:
     waiting = ((c,), (a, c)) if number == 1 else ((), (a,))
     return RoundResult(
         state=SearchState(round=number, rounds=2, inherited=((a,), ()), waiting=waiting, front=front),
-        queues=Queues(inherited=((a,), ()), fresh=((new,), (new,)), waiting=waiting),
         evaluations=front,
         failed=(),
         ledger=rows,

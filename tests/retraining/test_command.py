@@ -230,7 +230,7 @@ def test_a_retraining_takes_the_same_images_from_wherever_they_lie_and_no_others
     Path("images").rename("moved")
     assert main(["retrain", "--out", "out", "--resume", "--seeds", "2"]) == 2
     assert "no data set or folder 'images'" in (said := capsys.readouterr().err)
-    assert "say with --data where the images of" in said
+    assert "with --data where they lie now" in said
     assert main(["retrain", "--out", "out", "--resume", "--seeds", "2", "--data", "others"]) == 4
     assert "the data or the operations are not what out was begun with" in capsys.readouterr().err
     assert main(["retrain", "--out", "out", "--resume", "--seeds", "2", "--data", "moved"]) == 0

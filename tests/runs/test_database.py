@@ -13,7 +13,6 @@ from evospace.runs.run_directory import RunDirectory
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.ledger import LedgerRow
-from evospace.strategies.queues import Queues
 
 
 def result(number: int) -> RoundResult:
@@ -22,10 +21,8 @@ def result(number: int) -> RoundResult:
         round=number, block=0, operation="a", inherited=False, fitness=0.1, outcome="kept", reason="r", front=(0,)
     )
     state = SearchState(round=number, rounds=9, inherited=(("a",),), waiting=(("b",),), front=(member,))
-    queues = Queues(inherited=((),), fresh=(("a",),), waiting=(("b",),))
     return RoundResult(
         state=state,
-        queues=queues,
         evaluations=(member, member),
         failed=((Architecture.of([["b"]]), "not finite"),),
         ledger=(row,),

@@ -35,7 +35,7 @@ def _module(module: ModuleType, name: str) -> str:
     if not _allowed(module.__name__):
         raise CannotWriteError(f"it uses the module {module.__name__}; a written file imports torch alone")
     parent, _, last = module.__name__.rpartition(".")
-    return _statement(parent, last, name) if parent else _statement("", last, name)
+    return _statement(parent, last, name)
 
 
 def _statement(source: str, known: str, name: str) -> str:

@@ -53,7 +53,7 @@ class _Writer:
         """A statement of the network's own constructor, which takes nothing."""
         made = self._argument(field, contents(self._network)[field.name], field.name)
         text = render(made, 4, len(field.line) - len("{}"))
-        return "    " + field.line.replace("{0}", "{}").replace("{}", text)
+        return "    " + field.line.format(text)
 
     def _expression(self, module: nn.Module, path: str) -> Call | str:
         if isinstance(module, CONTAINERS) and is_pytorch(module):

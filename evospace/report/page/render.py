@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evospace.errors import DataError, UsageError, printable, reason
+from evospace.reading import is_folder
 from evospace.report.page import sections, tables
 from evospace.report.page.charts import charts
 from evospace.report.page.gather import RunFacts, gather
@@ -25,7 +26,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     """
     facts = gather(run)
     target = out or run / "report.html"
-    if target.is_dir() or not target.absolute().parent.is_dir():
+    if is_folder(target) or not is_folder(target.absolute().parent):
         raise UsageError(f"--out {target}: name a file in a folder that is there")
     try:
         page = render(facts)

@@ -1,6 +1,6 @@
 """The page's tables, as rows of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -107,8 +107,8 @@ def command(config: Mapping[str, Any]) -> str:
     return " ".join(["evospace search", *as_flags(stored, defaults, _NOT_IN_THE_COMMAND)])
 
 
-def pairs(values: Any, leave_out: Sequence[str] = ()) -> list[tuple[str, str]]:
+def pairs(values: Any) -> list[tuple[str, str]]:
     """Name and value of a mapping, as text; nothing for anything else."""
     if not isinstance(values, dict):
         return []
-    return [(str(k), str(v)) for k, v in values.items() if k not in leave_out and not isinstance(v, dict)]
+    return [(str(k), str(v)) for k, v in values.items() if not isinstance(v, dict)]

@@ -1,4 +1,4 @@
-"""NSE: subsets of the active operations, fitness by two-subset gates, pruning (docs/method.md, section 3).
+"""NSE: subsets of the active operations, fitness by two-subset gates, pruning (docs/method.md).
 
 Source: Ci et al., Evolving Search Space for Neural Architecture Search, ICCV 2021.
 """
@@ -31,11 +31,12 @@ from evospace.supernet.fitness import (
     pair_route,
 )
 from evospace.training.optimisers import parameters_of
+from evospace.training.rules.rule import Rule
 from evospace.training.snapshot import TrainState, prune
 
 
 @dataclass(frozen=True, kw_only=True)
-class NseRule:
+class NseRule(Rule):
     """Weight steps by `train_gates`, a fitness step after every second one, as the authors have it."""
 
     table: CostTable
@@ -51,9 +52,8 @@ class NseRule:
     fitness_pairs: Literal["in-budget", "unconditional"] = "in-budget"
     """Whether both subsets of a fitness step belong to architectures drawn by fitness given a cost in `gates_window`
     (no pair in blocks where the two agree), or are drawn by fitness whatever they cost."""
-    every: int = 2
-    waits: float = 0.0
-    hardens: bool = False
+
+    every = 2
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """One architecture, drawn by `train_gates`."""

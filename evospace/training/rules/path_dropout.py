@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evospace.data.splits import Batch
 from evospace.sampling.gates import draw_excluding, to_architectures
 from evospace.supernet.choice_block import Route, route_of
+from evospace.training.rules.rule import Rule
 from evospace.training.snapshot import TrainState
 
 RATE = 0.1
@@ -19,22 +19,18 @@ RATE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathDropoutRule:
+class PathDropoutRule(Rule):
     """Several operations of a block at once, in a single-branch space too: only what is sampled later is one-of-N."""
 
     steps: int
     """Weight steps of the whole round."""
-    every: int = 0
-    waits: float = 0.0
-    hardens: bool = True
+
+    hardens = True
 
     def keep(self, paths: int, step: int) -> float:
         """Probability that a path of a block with `paths` is kept in weight step `step`."""
         progress = step / max(self.steps - 1, 1)
         return float(1.0 - progress * RATE ** (1.0 / paths))
-
-    def prune(self, state: TrainState, step: int) -> None:
-        """Nothing is dropped."""
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """Independent draws per operation; a block that needs one draws again while it has none."""
@@ -44,8 +40,3 @@ class PathDropoutRule:
             excluded = [np.zeros(len(names), dtype=bool)] if needed else []
             masks.append(draw_excluding(kept, excluded, rng)[None])
         return route_of(to_architectures(state.space, masks)[0])
-
-    def fitness_step(
-        self, state: TrainState, held_out: Batch, train: Batch, rng: np.random.Generator, lr: float
-    ) -> None:
-        """There is none."""

@@ -26,6 +26,7 @@ from evospace.supernet.choice_block import Route, route_of
 from evospace.supernet.fitness import Fitness, Pair, draw_pairs, expected_cost, first_weights, log_cost_penalty
 from evospace.supernet.softmax import block_logits, block_options, block_shares, softmax_cost
 from evospace.training.rules.nse import pair_gradient
+from evospace.training.rules.rule import Rule
 from evospace.training.snapshot import TrainState
 
 WARM_UP = 0.25
@@ -34,17 +35,13 @@ it to the cost alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxylessRule:
+class ProxylessRule(Rule):
     """One path per weight step, two per block in a fitness step. Single-branch spaces only."""
 
     table: CostTable
     budget: Budget
-    every: int = 2
-    waits: float = WARM_UP
-    hardens: bool = False
 
-    def prune(self, state: TrainState, step: int) -> None:
-        """Nothing is dropped."""
+    every, waits = 2, WARM_UP
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """One architecture, drawn from the present softmax."""

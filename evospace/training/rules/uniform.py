@@ -12,33 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evospace.data.splits import Batch
 from evospace.sampling.gates import draw, initial_probabilities
 from evospace.sampling.in_budget import InBudgetGates
 from evospace.supernet.choice_block import Route, route_of
+from evospace.training.rules.rule import Rule
 from evospace.training.snapshot import TrainState
 
 
 @dataclass(frozen=True, kw_only=True)
-class UniformRule:
+class UniformRule(Rule):
     """Nothing is learned but the weights."""
 
     near: InBudgetGates | None = None
     """Gates conditioned on a cost near the budget; `None` draws whatever it costs."""
-    every: int = 0
-    waits: float = 0.0
-    hardens: bool = False
-
-    def prune(self, state: TrainState, step: int) -> None:
-        """Nothing is dropped."""
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """One architecture of the space."""
         if self.near is not None:
             return route_of(self.near.draw(state.space, rng))
         return route_of(draw(state.space, initial_probabilities(state.space), rng))
-
-    def fitness_step(
-        self, state: TrainState, held_out: Batch, train: Batch, rng: np.random.Generator, lr: float
-    ) -> None:
-        """There is none."""
