@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.estimation.evaluation import Evaluation
@@ -25,7 +26,7 @@ from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
-from evospace.strategies.contract import Problem, RuleName, SearchSettings
+from evospace.strategies.contract import Problem, RuleName
 from evospace.strategies.nse import evolve, first_state
 from evospace.strategies.pareto import front_hypervolume, front_of
 from evospace.strategies.queues import default_rounds, shuffled
@@ -108,7 +109,7 @@ def evolved(problem: Problem, accuracy: Mapping[str, float], seed: int) -> list[
     """Everything the loop scores with the given number of evaluations."""
     rounds = default_rounds(len(NAMES), K)
     inside = int(EVALUATIONS / rounds / 1.05)
-    settings = SearchSettings(candidates=K, samples=inside, seed=seed)
+    settings = SearchConfig(candidates=K, samples=inside, seed=seed)
     results = list(evolve(problem, settings, TableLab(accuracy), first_state(shuffled(FULL.candidates, seed), rounds)))
     return [e for r in results for e in r.evaluations][:EVALUATIONS]
 
@@ -123,7 +124,7 @@ def random_draws(problem: Problem, accuracy: Mapping[str, float], seed: int) -> 
 def best_found(name: str, problem: Problem, accuracy: Mapping[str, float], seed: int) -> float:
     """Accuracy of the best architecture inside the budget that a strategy finds with `FEW` evaluations."""
     state = first_state(shuffled(FULL.candidates, seed), 1)
-    settings = SearchSettings(samples=FEW, seed=seed)
+    settings = SearchConfig(samples=FEW, seed=seed)
     (result,) = STRATEGIES[name].search(problem, settings, TableLab(accuracy), state)
     inside = [e for e in result.evaluations if e.macs in problem.budget][:FEW]
     return max(e.accuracy for e in inside)

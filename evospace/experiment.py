@@ -40,7 +40,7 @@ from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals, before_anything
 from evospace.space.skeleton import Skeleton, make_skeleton
-from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchSettings, SearchState
+from evospace.strategies.contract import Problem, RoundResult, RuleName, SearchState
 from evospace.strategies.nse import first_state
 from evospace.strategies.queues import shuffled
 from evospace.strategies.strategy import STRATEGIES, Strategy
@@ -200,26 +200,21 @@ class Experiment:
         return STRATEGIES[self.config.strategy]
 
     @property
-    def settings(self) -> SearchSettings:
-        """The strategy's own settings."""
-        return SearchSettings.of(self.config)
-
-    @property
     def rule(self) -> RuleName | None:
         """What most of the training is; `None` where no supernet is trained, and so there is nothing to forecast."""
-        return self.strategy.rule(self.settings)
+        return self.strategy.rule(self.config)
 
     def forecast(self, state: SearchState, rounds: int, check: Callable[[], None] = lambda: None) -> Forecast:
         """What the `rounds` after `state` will take; see `evospace.forecast`."""
         assert self.rule is not None
-        sizes = self.strategy.sizes(state, self.settings)
-        scores = [self.strategy.scores(self.settings, i == len(sizes)) for i in range(1, len(sizes) + 1)]
+        sizes = self.strategy.sizes(state, self.config)
+        scores = [self.strategy.scores(self.config, i == len(sizes)) for i in range(1, len(sizes) + 1)]
         return forecast(self.bench, self.rule, sizes[:rounds], scores[:rounds], state.round, check)
 
     def run(self) -> SearchResult:
         """Run the rounds that are left, then report the front."""
         if not self.directory.begun:
-            self.strategy.check(self.problem, self.settings, self.first_state())
+            self.strategy.check(self.problem, self.config, self.first_state())
         self.directory.open(self.config, self.contents)
         alone = self.directory.alone(self.config)
         with alone, Signals() as signals, torch.random.fork_rng(devices=rng_devices(self.device)):
@@ -228,13 +223,13 @@ class Experiment:
                 screen.print(recovered, soft_wrap=True)
             states = self.directory.database.states()
             state = states[-1] if states else self.first_state()
-            rounds = min(self.config.max_rounds or state.rounds, state.rounds)
+            rounds = state.last(self.config.max_rounds)
             progress = Progress(screen, rounds=rounds, epochs=self.config.epochs, done=state.round)
             with progress, writing(self.directory.path), self._board(state.round) as board:
                 lab = SupernetLab(bench=self.bench, run=self.directory, progress=progress, board=board, signals=signals)
                 self._announce(lab, state, rounds)
                 published: Front | None = None
-                for result in self.strategy.search(self.problem, self.settings, lab, state):
+                for result in self.strategy.search(self.problem, self.config, lab, state):
                     published = self._finish_round(lab, result)
                 lab.clear()  # where a crash came between storing the last round and this
                 front = self._measured(lab, published or self._publish(self.directory.database.states()))
@@ -247,7 +242,7 @@ class Experiment:
     def first_state(self) -> SearchState:
         """Nothing searched yet."""
         full = self.problem.full
-        rounds = self.strategy.rounds(max(map(len, full.candidates)), self.settings)
+        rounds = self.strategy.rounds(max(map(len, full.candidates)), self.config)
         return first_state(shuffled(full.candidates, self.config.seed), rounds)
 
     def _board(self, done: int) -> SummaryWriter:

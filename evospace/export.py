@@ -18,10 +18,9 @@ from evospace.deploy.settings import ExportSettings
 from evospace.deploy.subject import Shipped, Subject, config_of, costs_of
 from evospace.deploy.timm_folder import require_timm, timm_config, write_timm
 from evospace.deploy.torch_folder import write_torch
-from evospace.errors import DataError, UsageError, reason
-from evospace.networks import FoundNetwork, find_network, run_of
+from evospace.errors import UsageError, reason
+from evospace.networks import FoundNetwork, find_network, search_settings
 from evospace.ops.user import load_ops
-from evospace.reading import read_yaml
 from evospace.runs.files import write_json, write_text
 from evospace.runs.network_file import load_network, planned
 from evospace.seeding import derive
@@ -77,7 +76,7 @@ def _subject(settings: ExportSettings) -> Subject:
             described=found.described,
             network=_fresh(found, settings),
             trained=False,
-            search=_search_of(settings.network),
+            search=search_settings(settings.network),
             license=settings.license,
         )
     stored = load_network(found.checkpoint)
@@ -100,18 +99,6 @@ def _fresh(found: FoundNetwork, settings: ExportSettings) -> Network:
     planned(described)
     make = partial(Network, described.skeleton, described.architecture, described.classes)
     return drawn(make, torch.Generator().manual_seed(derive(settings.seed, "export-weights"))).eval()
-
-
-def _search_of(name: str) -> dict[str, Any]:
-    """The settings of the run that a name belongs to; none where there is none."""
-    run = run_of(name)
-    if run is None:
-        return {}
-    try:
-        settings = read_yaml(run.path / "config.yaml")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{run.path / 'config.yaml'}: cannot be read ({reason(error)})") from error
-    return settings if isinstance(settings, dict) else {}
 
 
 def _preparation(prepared: Prepared) -> dict[str, Difference]:

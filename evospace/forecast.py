@@ -45,7 +45,10 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
     everything = Budget(metric=problem.table.metric, low=low, high=high)
     drawn = WindowSampler(space, problem.table, everything, gates, bins=BINS).draw(DRAWN, rng)
     costs = sorted(map(problem.table.cost, drawn))
-    bins = BINS if log_count(space, problem.table, problem.budget, bins=BINS) > -math.inf else None
+    inside = log_count(space, problem.table, problem.budget, bins=BINS)
+    bins = None if math.isinf(inside) else BINS
+    if bins is None:  # the budget lies between two bins
+        inside = log_count(space, problem.table, problem.budget)
     sampler = WindowSampler(space, problem.table, problem.budget, gates, bins=bins)
     kept = DRAWN
     if problem.limits:  # of what the search draws at the start: its gates may be others than uniform ones
@@ -56,7 +59,7 @@ def report_space(problem: Problem, seed: int) -> SpaceReport:
         low=low,
         median=costs[len(costs) // 2],
         high=high,
-        log10_inside=_log10(log_count(space, problem.table, problem.budget, bins=bins)),
+        log10_inside=_log10(inside),
         log10_mass=_log10(sampler.log_mass),
         accepted=kept / DRAWN,
     )

@@ -4,6 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from evospace.errors import DataError, UsageError
 from evospace.ops.kinds import gated
@@ -99,6 +100,12 @@ def run_of(name: str) -> RunDirectory | None:
     return find_run(str(path)) or find_run(str(path.parent if path.name == "front.json" else path))
 
 
+def search_settings(name: str) -> dict[str, Any]:
+    """The settings of the run that the network `name` belongs to; none where it belongs to none."""
+    run = run_of(name) if name else None
+    return read_config(run.path) if run else {}
+
+
 def origin_of(run: RunDirectory) -> Origin:
     """The images that it searched on; raises `DataError` where its `environment.json` does not tell."""
     data = str(read_config(run.path).get("data", ""))
@@ -115,9 +122,7 @@ def _trained(path: Path) -> FoundNetwork:
     from evospace.runs.network_file import load_network
 
     stored = load_network(path)
-    seed = stored.training.get("data_seed", 0)
-    seed = seed if type(seed) is int else 0
-    return FoundNetwork(described=stored.described, checkpoint=path, data_seed=seed, origin=stored.origin)
+    return FoundNetwork(described=stored.described, checkpoint=path, data_seed=stored.data_seed, origin=stored.origin)
 
 
 def _members(name: str, path: Path) -> list[FoundNetwork]:

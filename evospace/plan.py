@@ -23,8 +23,8 @@ def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
     if experiment.rule is None:
         return [*lines, f"time     not told: --strategy {config.strategy} trains no supernet"], told
     state = experiment.first_state()
-    experiment.strategy.check(experiment.problem, experiment.settings, state)
-    rounds = min(config.max_rounds or state.rounds, state.rounds)
+    experiment.strategy.check(experiment.problem, experiment.config, state)
+    rounds = state.last(config.max_rounds)
     with torch.random.fork_rng(devices=rng_devices(experiment.device)):
         try:
             found = experiment.forecast(state, rounds)

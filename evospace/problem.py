@@ -12,7 +12,7 @@ from evospace.sampling.limits import within_reach
 from evospace.settings_file import flag
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.space.skeleton import Skeleton
-from evospace.strategies.contract import Problem, SearchSettings
+from evospace.strategies.contract import Problem
 from evospace.strategies.queues import first_active, reach, require_limits, require_reachable, shuffled
 from evospace.strategies.strategy import STRATEGIES
 
@@ -61,12 +61,12 @@ def check_strategy(config: SearchConfig) -> None:
             raise UsageError(
                 f"{flag(name)} has no effect with --strategy {config.strategy}; leave it out (it belongs to {readers})"
             )
-    if strategy.rule(SearchSettings.of(config)) is None and (config.train_gates, config.gates_window) != (
+    if strategy.rule(config) is None and (config.train_gates, config.gates_window) != (
         default.train_gates,
         default.gates_window,
     ):
         raise UsageError("--train-gates and --gates-window have no effect where no supernet is trained; leave them out")
-    if config.train_gates == "fitness" and strategy.rule(SearchSettings.of(config)) == "uniform":
+    if config.train_gates == "fitness" and strategy.rule(config) == "uniform":
         raise UsageError(f"--train-gates fitness: --strategy {config.strategy} learns none; give in-budget or uniform")
 
 
@@ -78,7 +78,7 @@ def require_possible(problem: Problem) -> None:
 
 def check_window(config: SearchConfig) -> None:
     """Raise `UsageError` for a --gates-window that nothing reads; runs that were begun with one go on."""
-    rule = STRATEGIES[config.strategy].rule(SearchSettings.of(config))
+    rule = STRATEGIES[config.strategy].rule(config)
     read = config.train_gates == "in-budget" or (rule == "nse" and config.fitness_pairs == "in-budget")
     if not read and parse_window(config.gates_window) != parse_window(SearchConfig().gates_window):
         other = " and --fitness-pairs unconditional" if rule == "nse" else ""

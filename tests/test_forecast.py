@@ -15,7 +15,7 @@ from evospace.forecast import forecast, report_space
 from evospace.lab import SupernetLab
 from evospace.report.plan_lines import duration, outcome_line, space_lines
 from evospace.runs.run_directory import RunDirectory
-from evospace.strategies.contract import SearchSettings, SearchState
+from evospace.strategies.contract import SearchState
 from evospace.strategies.nse import INHERITED, active_sizes
 from evospace.training.rules.proxyless import ProxylessRule
 from tests.interruptions import content
@@ -26,7 +26,7 @@ QUICK = ["--data", "digits", "--epochs", "1", "--samples", "4", "--calibration-b
 def sizes(waiting: int, k: int, rounds: int, done: int, refill: Literal["even", "full"] = "full") -> list[int]:
     names = tuple(f"op{i}" for i in range(waiting))
     state = SearchState(round=done, rounds=done + rounds, inherited=((),), waiting=(names,))
-    return active_sizes(state, SearchSettings(candidates=k, refill=refill))
+    return active_sizes(state, SearchConfig(candidates=k, refill=refill))
 
 
 def test_sizes_of_the_rounds_by_hand() -> None:
@@ -85,7 +85,7 @@ def test_a_forecast_counts_what_each_round_scores(
 def test_a_forecast_counts_the_rounds_to_come() -> None:
     config = SearchConfig(data="digits", budget="macs=1M", epochs=2, samples=40, calibration_batches=1)
     experiment = prepare(config)
-    sizes_to_come = experiment.strategy.sizes(experiment.first_state(), experiment.settings)
+    sizes_to_come = experiment.strategy.sizes(experiment.first_state(), experiment.config)
     found = forecast(experiment.bench, "nse", sizes_to_come[:3], [42, 42, 42], 0)
     assert found.active == (5, 5, 5)
     assert found.first_round == 1

@@ -1,16 +1,12 @@
 """Test results that lie beside a checkpoint, and those of the same network trained with other seeds."""
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evospace.errors import DataError, reason
-from evospace.reading import read_json
-
-LARGEST = 1 << 22
-NUMBERS = ("top1", "top5", "loss", "calibration_error")
+from evospace.evaluation.stored import read_evaluation
 
 
 def evaluations_of(checkpoint: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -28,16 +24,11 @@ def evaluations_of(checkpoint: Path) -> tuple[dict[str, Any] | None, list[dict[s
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        result = read_json(path, LARGEST)
+        return read_evaluation(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an evaluation ({reason(error)})") from error
-    if not isinstance(result, dict) or not all(_is_number(result.get(key, 0.0)) for key in NUMBERS):
-        raise DataError(f"{path}: not an evaluation; give one that `evaluate` wrote, or take it away")
-    return result
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and math.isfinite(value))
+        raise DataError(
+            f"{path}: cannot be read as an evaluation ({reason(error)}); test again, or take it away"
+        ) from error
 
 
 def spread(evaluations: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float, int] | None:

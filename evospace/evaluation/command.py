@@ -19,6 +19,7 @@ from evospace.devices import device_of, memory_errors
 from evospace.errors import DataError, DiskError, NotFiniteError, printable
 from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
 from evospace.evaluation.settings import EvaluateSettings
+from evospace.evaluation.stored import FORMAT
 from evospace.ops.user import load_ops
 from evospace.reading import is_file, is_folder
 from evospace.report.confusion import draw_confusion
@@ -31,7 +32,6 @@ from evospace.runs.stored_settings import read_config
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
 
-FORMAT = 1
 WEIGHTS = ("last", "ema")
 NAME = 9
 """Characters of a network's name in the table: its end, which tells the members of a front apart."""
@@ -98,13 +98,13 @@ def _checkpoints(path: Path) -> list[Path]:
 
 
 def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> ImageData:
-    described, seed = stored.described, stored.training.get("data_seed")
+    described = stored.described
     with where_they_lie_now("" if settings.data else described.name):
         data = load_data(
             settings.data or described.data,
             data_dir=Path(settings.data_dir) if settings.data_dir else None,
             image_size=described.skeleton.image_size,
-            seed=seed if type(seed) is int else 0,
+            seed=stored.data_seed,
             device=device,
             workers=settings.workers,
         )

@@ -1,7 +1,7 @@
 """What a search was estimated to cost, for people: before it begins, and beside what it took. No torch here."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +9,9 @@ from typing import Any
 from evospace.cost.budget import limits_text
 from evospace.report.tables import short_cost
 from evospace.strategies.contract import Problem
+
+Pair = tuple[float, float]
+"""Seconds estimated, and taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,17 +107,25 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def outcome_line(plan: dict[str, Any], summaries: list[dict[str, Any]]) -> str:
-    """Estimate and actual side by side, over the rounds that the plan was made for and that are done."""
+def estimated_and_taken(plan: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> dict[str, Pair]:
+    """Seconds by phase, over the rounds that the plan was made for and that are done; empty where none is."""
     last = plan["first_round"] + plan["rounds"] - 1
     done = [s for s in summaries if plan["first_round"] <= s["round"] <= last]
     share = len(done) / plan["rounds"]
-    pairs = []
-    for phase in ("train", "score"):
-        actual = sum(s[f"{phase}_seconds"] for s in done)
-        pairs.append((phase, share * plan[f"{phase}_seconds"], actual))
-    total = sum(e for _, e, _ in pairs), sum(a for _, _, a in pairs)
-    parts = ", ".join(f"{phase} {estimate:.0f} s -> {actual:.0f} s" for phase, estimate, actual in pairs)
+    phases = ("train", "score") if done else ()
+    return {p: (share * plan[f"{p}_seconds"], sum(s[f"{p}_seconds"] for s in done)) for p in phases}
+
+
+def together(pairs: Mapping[str, Pair]) -> Pair:
+    """The phases added up."""
+    return sum(e for e, _ in pairs.values()), sum(a for _, a in pairs.values())
+
+
+def outcome_line(plan: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> str:
+    """Estimate and actual side by side, over the rounds that the plan was made for and that are done."""
+    pairs = estimated_and_taken(plan, summaries)
+    total = together(pairs)
+    parts = ", ".join(f"{phase} {estimate:.0f} s -> {actual:.0f} s" for phase, (estimate, actual) in pairs.items())
     ratio = total[1] / total[0] if total[0] else math.nan
     return (
         f"estimated -> actual: {parts}, together {total[0]:.0f} s -> {total[1]:.0f} s ({ratio:.2f} times the estimate)"

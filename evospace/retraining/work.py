@@ -11,7 +11,7 @@ from evospace.data import ImageData, load_data
 from evospace.data.policy import Policy
 from evospace.devices import device_of
 from evospace.errors import DataError, UsageError
-from evospace.networks import FoundNetwork, find_network, find_networks, origin_of, run_of
+from evospace.networks import FoundNetwork, find_network, find_networks, origin_of, run_of, search_settings
 from evospace.ops.kinds import KINDS
 from evospace.ops.user import load_ops
 from evospace.retraining.config import RetrainConfig
@@ -22,7 +22,6 @@ from evospace.runs.front import read_front
 from evospace.runs.network_file import load_network
 from evospace.runs.retrain_directory import Job
 from evospace.runs.run_directory import RunDirectory
-from evospace.runs.stored_settings import read_config
 from evospace.space.described import DescribedNetwork
 
 
@@ -57,6 +56,7 @@ class Retraining:
 def prepare(config: RetrainConfig) -> Retraining:
     """Find the networks and load the images; nothing is trained or written yet."""
     config = _with_the_runs_settings(config)
+    Policy(aa=config.aa, reprob=config.reprob)  # refuses what it does not know before the images are read
     kinds = load_ops(config.ops)
     found = _networks(config)
     first = found[0].described
@@ -64,7 +64,7 @@ def prepare(config: RetrainConfig) -> Retraining:
     if not name:
         raise UsageError("--data is missing: the network was never trained; for example --data fashion-mnist")
     start = load_network(Path(config.init)) if config.init not in ("", "supernet") else None
-    data_seed = _seed_of(start.training) if start else found[0].data_seed
+    data_seed = (start or found[0]).data_seed
     device = device_of(config.device)
     with where_they_lie_now("" if config.data and not config.resume else first.name):
         data = load_data(
@@ -80,7 +80,6 @@ def prepare(config: RetrainConfig) -> Retraining:
     run = run_of(config.network) if config.network else None
     for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
         origin.require_test(config.data, data.name, data.contents)
-    Policy(aa=config.aa, reprob=config.reprob)
     begun_as = start.described if start else _as_searched(found[0], run) if run and config.init else None
     networks = {f.index: _for_images(f.described, config, data, name, begun_as) for f in found}
     hashes = {f"network {i:02d}": _hash(described) for i, described in networks.items()}
@@ -97,7 +96,7 @@ def prepare(config: RetrainConfig) -> Retraining:
         data_seed=data_seed,
         origin=Origin(data=name, place=place_of(name), test=hash_of_test(data.contents)),
         device=device,
-        search=_search_settings(config),
+        search=search_settings(config.network),
         contents={**data.contents, **sources, **hashes, **begun},
     )
 
@@ -109,22 +108,10 @@ def _hash(described: DescribedNetwork) -> str:
 
 def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
     """Where the data lie, as the run says that holds the network; operations are code, and never taken so."""
-    run = run_of(config.network) if config.network else None
-    stored = read_config(run.path) if run else {}
+    stored = search_settings(config.network)
     same = Origin(data=str(stored.get("data", ""))).is_of(config.data)
     data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
     return replace(config, data_dir=data_dir)
-
-
-def _search_settings(config: RetrainConfig) -> dict[str, Any]:
-    run = run_of(config.network) if config.network else None
-    return read_config(run.path) if run else {}
-
-
-def _seed_of(training: Mapping[str, Any]) -> int:
-    """The seed that divided a folder without a test part: another one would train on what was test images."""
-    seed = training.get("data_seed", 0)
-    return seed if type(seed) is int else 0
 
 
 def _networks(config: RetrainConfig) -> list[FoundNetwork]:

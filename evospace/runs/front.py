@@ -10,7 +10,7 @@ from evospace.errors import DataError, MissingOperationError, UsageError, reason
 from evospace.estimation.evaluation import Evaluation, nanoseconds
 from evospace.ops.spec import OpSpec
 from evospace.reading import read_json
-from evospace.space.described import describe_operation, require_operations
+from evospace.space.described import describe_operation, require_channels, require_fit, require_operations
 from evospace.space.skeleton import Skeleton
 
 FORMAT = 1
@@ -103,8 +103,7 @@ def _front(data: dict[str, Any]) -> Front:
     if not all(isinstance(data[key], str) for key in ("budget", "data")) or type(data["seed"]) is not int:
         raise TypeError("budget and data are texts, seed is a whole number")
     mean, std = (tuple(data.get(key, ())) for key in ("mean", "std"))  # earlier versions did not store them
-    if len(mean) != len(std) or len(mean) not in (0, skeleton.image_channels):
-        raise DataError("mean and std have a value for each image channel")
+    require_channels(mean, std, skeleton)
     if not all(type(number) is float and math.isfinite(number) for number in (*mean, *std)):
         raise TypeError("mean and std are numbers")
     return Front(
@@ -132,11 +131,8 @@ def _members(data: Any, skeleton: Skeleton) -> tuple[Evaluation, ...]:
     if not isinstance(data, list):
         raise TypeError("front is a list of scored architectures")
     members = tuple(Evaluation.from_json(entry) for entry in data)
-    shapes = skeleton.blocks()
     for e in members:
-        blocks = e.architecture.blocks
-        if len(blocks) != len(shapes) or not all(n or s.keeps_shape for n, s in zip(blocks, shapes, strict=True)):
-            raise DataError("an architecture does not fit the skeleton")
-        for name in {name for names in blocks for name in names}:
+        require_fit(e.architecture, skeleton)
+        for name in {name for names in e.architecture.blocks for name in names}:
             OpSpec.parse(name)
     return members

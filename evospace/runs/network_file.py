@@ -34,6 +34,12 @@ class TrainedNetwork:
     """Recipe, seed, epochs, data (seed, contents, place) and which weights these are: plain JSON values."""
 
     @property
+    def data_seed(self) -> int:
+        """What divided a folder without a test part: another seed would train on what was test images."""
+        seed = self.training.get("data_seed", 0)
+        return seed if type(seed) is int else 0
+
+    @property
     def origin(self) -> Origin:
         """The images that it was trained on."""
         contents, place = self.training.get("contents"), self.training.get("place")

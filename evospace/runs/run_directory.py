@@ -169,10 +169,7 @@ class RunDirectory:
             states, front = self.database.states(), read_front(self.front)
         except DataError:  # something to mend, then
             return None
-        wanted = states[-1].rounds if states else 0
-        done = (
-            bool(states) and states[-1].round >= min(max_rounds or wanted, wanted) and states[-1].front == front.members
-        )
+        done = bool(states) and states[-1].round >= states[-1].last(max_rounds) and states[-1].front == front.members
         unmeasured = bool(front.latency_of) and front.measured is None
         return front if done and not unmeasured else None
 

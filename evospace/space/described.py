@@ -1,7 +1,7 @@
 """A network that is known apart from any run: what it is built of, what goes in and what comes out. No torch here."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,13 +35,10 @@ class DescribedNetwork:
 
     def __post_init__(self) -> None:
         """Raises `DataError` where the architecture does not fit the skeleton."""
-        shapes, blocks = self.skeleton.blocks(), self.architecture.blocks
-        if len(blocks) != len(shapes) or not all(n or s.keeps_shape for n, s in zip(blocks, shapes, strict=True)):
-            raise DataError("an architecture does not fit the skeleton")
+        require_fit(self.architecture, self.skeleton)
         if not self.class_names:
             raise DataError("a network has at least one class")
-        if len(self.mean) != len(self.std) or len(self.mean) not in (0, self.skeleton.image_channels):
-            raise DataError("mean and std have a value for each image channel")
+        require_channels(self.mean, self.std, self.skeleton)
 
     @property
     def classes(self) -> int:
@@ -123,6 +120,19 @@ def require_operations(described: Any) -> None:
         if source is not None and not isinstance(source, str):
             raise TypeError("source_sha256 is a text or null")
         require_source(settings["kind"], source)
+
+
+def require_fit(architecture: Architecture, skeleton: Skeleton) -> None:
+    """Raise `DataError` unless it has a block for each of the skeleton's, with operations where the shape changes."""
+    shapes, blocks = skeleton.blocks(), architecture.blocks
+    if len(blocks) != len(shapes) or not all(n or s.keeps_shape for n, s in zip(blocks, shapes, strict=True)):
+        raise DataError("an architecture does not fit the skeleton")
+
+
+def require_channels(mean: Sequence[float], std: Sequence[float], skeleton: Skeleton) -> None:
+    """Raise `DataError` unless both have a value for each image channel, or none."""
+    if len(mean) != len(std) or len(mean) not in (0, skeleton.image_channels):
+        raise DataError("mean and std have a value for each image channel")
 
 
 def published_network(key: str) -> DescribedNetwork:

@@ -1,12 +1,11 @@
 """What every strategy is given, what it may ask of a `Lab`, and what it yields. No torch here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.estimation.evaluation import Evaluation
@@ -53,42 +52,6 @@ class Problem:
     def upper(self) -> Limits:
         """The further upper limits with their tables."""
         return [(self.tables[metric], high) for metric, high in self.limits.items()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """The strategies' own settings; each reads those that its file names."""
-
-    seed: int = 0
-    samples: int = 200
-    """Architectures scored per round (NSE's authors: 2,000)."""
-    stop_after: int = 0
-    """Stop after this many rounds, which leaves operations waiting in the queues; 0 runs all."""
-    candidates: int = 5
-    """K: operations per block that a round of NSE searches at most, where the front is not richer; the size down to
-    which `shrinking` shrinks."""
-    refill: Literal["full", "even"] = "full"
-    """How many of those that wait become active in a round of NSE: as many as K has room for, or an equal share."""
-    lock: bool = True
-    """Whether inherited operations are never pruned."""
-    rehearse: bool = True
-    """Whether the previous front is scored again beside the new architectures."""
-    inherit_from: Literal["front", "best"] = "front"
-    """Whose operations go on: every member's of the front, or the most accurate member's alone."""
-    sampling: Literal["fitness", "evolution"] = "fitness"
-    """How a round of NSE finds what it scores: all drawn by fitness, or half of it and then variations of the best."""
-    shrink_by: Literal["angle", "fitness"] = "angle"
-    then: Literal["spos", "one-shot"] = "spos"
-    """How `shrinking` searches what is left."""
-    score_by: Literal["shared-weights", "training"] = "shared-weights"
-    """How `regularized-evolution` scores: by a supernet's weights, or by training each architecture by itself."""
-
-    @classmethod
-    def of(cls, config: SearchConfig) -> "SearchSettings":
-        """What of a search's settings its strategy is told."""
-        known = {f.name for f in fields(config)}
-        same = {f.name: getattr(config, f.name) for f in fields(cls) if f.name in known}
-        return cls(stop_after=config.max_rounds, **same)
 
 
 class TrainedRound(Protocol):
@@ -156,6 +119,10 @@ class SearchState:
     inherited: tuple[Names, ...]
     waiting: tuple[Names, ...]
     front: tuple[Evaluation, ...] = ()
+
+    def last(self, max_rounds: int) -> int:
+        """Number of the last round; `max_rounds` may end the search earlier, 0 does not."""
+        return min(max_rounds or self.rounds, self.rounds)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

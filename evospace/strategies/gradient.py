@@ -8,6 +8,7 @@ likeliest architecture among those inside it, found exactly. No torch here.
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from evospace.config import SearchConfig
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.limits import keeps
 from evospace.sampling.most_probable import log_chance, log_chances, most_probable
@@ -18,18 +19,17 @@ from evospace.strategies.contract import (
     Problem,
     RoundResult,
     RuleName,
-    SearchSettings,
     SearchState,
     TrainedRound,
 )
 from evospace.strategies.rounds import Scored, closed, everything
 from evospace.strategies.strategy import STRATEGIES, Strategy
 
-Search = Callable[[Problem, SearchSettings, Lab, SearchState], Iterator[RoundResult]]
+Search = Callable[[Problem, SearchConfig, Lab, SearchState], Iterator[RoundResult]]
 
 
 def discretised(
-    rule: RuleName, problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState
+    rule: RuleName, problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState
 ) -> Iterator[RoundResult]:
     """Train by `rule` over the full space; the front is the one most probable architecture."""
     if state.round:
@@ -40,7 +40,7 @@ def discretised(
     yield closed(scored, state, everything(problem.full))
 
 
-def _chosen(problem: Problem, settings: SearchSettings, trained: TrainedRound) -> Architecture:
+def _chosen(problem: Problem, settings: SearchConfig, trained: TrainedRound) -> Architecture:
     """The most probable architecture in the budget; where that breaks a further limit, the best of `samples` draws."""
     space, p = trained.space, trained.probabilities
     best = most_probable(space, problem.table, problem.budget, p)

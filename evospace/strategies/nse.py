@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from evospace.config import SearchConfig
 from evospace.estimation.evaluation import Evaluation
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
-from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchState
 from evospace.strategies.pareto import front_hypervolume, survivors
 from evospace.strategies.queues import Names, Queues, Swap, default_rounds, inherit, reach, refill
 from evospace.strategies.rounds import Scored, closed, sample, with_cheaper
@@ -42,27 +43,26 @@ def extended(state: SearchState, new: tuple[Names, ...], k: int) -> SearchState:
     return replace(state, waiting=waiting, rounds=state.round + more)
 
 
-def evolve(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+def evolve(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
     """Run the rounds after `state`, yielding each as it ends.
 
     After the last round every operation has been active once in every block. Raises `BudgetError` where a
     round cannot reach the budget.
     """
-    last = min(settings.stop_after or state.rounds, state.rounds)
-    for round in range(state.round + 1, last + 1):
+    for round in range(state.round + 1, state.last(settings.max_rounds) + 1):
         result = run_round(problem, settings, lab, state, round)
         yield result
         state = result.state
 
 
-def refilled(problem: Problem, settings: SearchSettings, state: SearchState) -> tuple[Queues, list[Swap]]:
+def refilled(problem: Problem, settings: SearchConfig, state: SearchState) -> tuple[Queues, list[Swap]]:
     """What the round after `state` searches; raises `BudgetError` where that can keep neither budget nor limits."""
     left = state.rounds - state.round
     queues = refill(state.inherited, state.waiting, k=settings.candidates, rounds_left=left, how=settings.refill)
     return reach(queues, problem.full, problem.table, problem.budget, problem.upper)
 
 
-def run_round(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState, round: int) -> RoundResult:
+def run_round(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState, round: int) -> RoundResult:
     """One round: refill, train, sample, score, rehearse, keep the front, inherit."""
     queues, swaps = refilled(problem, settings, state)
     inherited = [(b, name) for b, names in enumerate(queues.inherited) for name in names]
@@ -103,7 +103,7 @@ def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: set[Architec
     return front_hypervolume(survivors([*rehearsed, *cheaper], budget), budget, problem.classes)
 
 
-def active_sizes(state: SearchState, settings: SearchSettings) -> list[int]:
+def active_sizes(state: SearchState, settings: SearchConfig) -> list[int]:
     """Operations per block in each of the rounds to come, where a front hands `INHERITED` of them on."""
     sizes, waiting = [], max(map(len, state.waiting))
     inherited = min(state.round, 1) * INHERITED

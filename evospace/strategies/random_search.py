@@ -5,16 +5,17 @@ Source of the first: Li & Talwalkar, Random search and reproducibility for NAS, 
 
 from collections.abc import Iterator
 
+from evospace.config import SearchConfig
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
-from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchState
 from evospace.strategies.one_shot import sampled
 from evospace.strategies.rounds import Scored, closed, everything, with_cheaper
 from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 
 
-def random_search(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+def random_search(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
     """A supernet trained by uniform sampling; random architectures inside the budget are scored with its weights."""
     if state.round:
         return
@@ -22,7 +23,7 @@ def random_search(problem: Problem, settings: SearchSettings, lab: Lab, state: S
     yield closed(scored, state, everything(problem.full))
 
 
-def random_draw(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+def random_draw(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
     """One random architecture inside the budget, trained by itself: what a search has to beat."""
     if state.round:
         return

@@ -7,10 +7,11 @@ torch here.
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from evospace.config import SearchConfig
 from evospace.estimation.evaluation import Evaluation
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
-from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchState, TrainedRound
 from evospace.strategies.rounds import Scored, closed, everything
 from evospace.strategies.spos import FreshDraws, best, new_child
 from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
@@ -23,7 +24,7 @@ TOURNAMENT = 0.25
 
 
 def regularized_evolution(
-    problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState
+    problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState
 ) -> Iterator[RoundResult]:
     """Aging evolution over the full space; scored by a supernet's weights, or by training each architecture."""
     if state.round:
@@ -33,7 +34,7 @@ def regularized_evolution(
     yield closed(aged(problem, settings, trained), state, everything(problem.full))
 
 
-def aged(problem: Problem, settings: SearchSettings, trained: TrainedRound) -> Scored:
+def aged(problem: Problem, settings: SearchConfig, trained: TrainedRound) -> Scored:
     """Score `samples` distinct architectures inside the budget; fewer where there are no more.
 
     The first are drawn from the budget by the initial gates. Then the best of a random tournament is mutated in one

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from evospace.config import SearchConfig
 from evospace.sampling.gates import draw, initial_probabilities
 from evospace.sampling.limits import within_reach
 from evospace.seeding import numpy_generator
@@ -20,7 +21,6 @@ from evospace.strategies.contract import (
     Problem,
     RoundResult,
     RuleName,
-    SearchSettings,
     SearchState,
     TrainedRound,
 )
@@ -40,7 +40,7 @@ SHARED = (-1, "")
 Pair = tuple[int, str]
 
 
-def stages(operations: int, settings: SearchSettings) -> list[int]:
+def stages(operations: int, settings: SearchConfig) -> list[int]:
     """Operations per block in each stage: halved until `candidates` are left."""
     sizes = [operations]
     while sizes[-1] > settings.candidates:
@@ -48,7 +48,7 @@ def stages(operations: int, settings: SearchSettings) -> list[int]:
     return sizes
 
 
-def shrinking(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+def shrinking(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
     """A round per stage: train, score, drop the worst half of every block. The last is searched as `then` says."""
     sizes = stages(max(map(len, problem.full.candidates)), settings)
     for round in range(state.round + 1, state.rounds + 1):
@@ -68,11 +68,11 @@ def shrinking(problem: Problem, settings: SearchSettings, lab: Lab, state: Searc
         state = result.state
 
 
-def _samples(settings: SearchSettings, last: bool) -> int:
+def _samples(settings: SearchConfig, last: bool) -> int:
     return settings.samples if last else min(settings.samples, SCORED)
 
 
-def _scores(settings: SearchSettings, last: bool) -> int:
+def _scores(settings: SearchConfig, last: bool) -> int:
     wanted = _samples(settings, last)
     return wanted if last and settings.then == "spos" else with_cheaper(wanted)
 
@@ -85,15 +85,13 @@ def _pairs(space: SearchSpace) -> frozenset[Pair]:
     return frozenset((b, name) for b, names in enumerate(space.candidates) for name in names)
 
 
-def _rule(settings: SearchSettings, last: bool) -> RuleName:
+def _rule(settings: SearchConfig, last: bool) -> RuleName:
     if last and settings.then == "one-shot":
         return "path-dropout"
     return "nse" if settings.shrink_by == "fitness" and not last else "uniform"
 
 
-def _dropped(
-    problem: Problem, settings: SearchSettings, trained: TrainedRound, round: int, size: int
-) -> dict[Pair, str]:
+def _dropped(problem: Problem, settings: SearchConfig, trained: TrainedRound, round: int, size: int) -> dict[Pair, str]:
     """The worst operations of each block down to `size`, and why; none without which the budget is out of reach."""
     by_angle = settings.shrink_by == "angle"
     rng = numpy_generator(settings.seed, "angles", round)

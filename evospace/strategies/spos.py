@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from evospace.config import SearchConfig
 from evospace.errors import BudgetError
 from evospace.estimation.evaluation import Evaluation
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.gates import initial_probabilities
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
-from evospace.strategies.contract import Lab, Problem, RoundResult, SearchSettings, SearchState, TrainedRound
+from evospace.strategies.contract import Lab, Problem, RoundResult, SearchState, TrainedRound
 from evospace.strategies.rounds import Scored, closed, everything
 from evospace.strategies.strategy import STRATEGIES, UNIFORM, Strategy
 from evospace.strategies.variation import crossed, fits, mutated
@@ -33,7 +34,7 @@ TRIES = 100
 """Variations made of the parents for one child inside the budget, before a fresh one is drawn."""
 
 
-def spos(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
+def spos(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchState) -> Iterator[RoundResult]:
     """One supernet over the full space, then the evolutionary search."""
     if state.round:
         return
@@ -41,7 +42,7 @@ def spos(problem: Problem, settings: SearchSettings, lab: Lab, state: SearchStat
     yield closed(scored, state, everything(problem.full))
 
 
-def evolutionary(problem: Problem, settings: SearchSettings, trained: TrainedRound, round: int) -> Scored:
+def evolutionary(problem: Problem, settings: SearchConfig, trained: TrainedRound, round: int) -> Scored:
     """Score `samples` distinct architectures inside the budget, a generation at a time; fewer where there are no more.
 
     The first generation is drawn from the budget by the initial gates. Of each later one, half are mutated and half

@@ -9,7 +9,6 @@ import evospace.strategies  # noqa: F401  (registers them)
 from evospace.config import SearchConfig
 from evospace.errors import UsageError, unknown_name
 from evospace.ops.pools import pool_names
-from evospace.strategies.contract import SearchSettings
 from evospace.strategies.strategy import STRATEGIES
 from evospace.study.settings import MOST, StudySettings, listed, numbers, words
 
@@ -171,7 +170,7 @@ def _job(
     total = settings.epochs * length
     strategy = STRATEGIES[config.strategy]
     samples = settings.samples // rounds if strategy.scores_every_round else settings.samples
-    if strategy.rule(SearchSettings.of(config)) is None:
+    if strategy.rule(config) is None:
         total = 1  # its training decides nothing: what it finds is retrained like any other
     return Job(
         variant=name,
@@ -185,7 +184,7 @@ def _job(
 
 def rounds_of(config: SearchConfig) -> int:
     """How many rounds a search takes."""
-    return STRATEGIES[config.strategy].rounds(config.operations, SearchSettings.of(config))
+    return STRATEGIES[config.strategy].rounds(config.operations, config)
 
 
 def reference_of(job: Job, settings: StudySettings) -> SearchConfig:

@@ -25,6 +25,10 @@ def shipped(**changes: Any) -> Shipped:
 
 def result(top1: float, **more: Any) -> dict[str, Any]:
     return {
+        "format": 1,
+        "macs": 1,
+        "params": 1,
+        "calibration_error": 0.1,
         "top1": top1,
         "top5": 1.0,
         "loss": 0.5,
@@ -109,7 +113,7 @@ def test_evaluations_of_sibling_seeds_are_found(tmp_path: Path, monkeypatch: pyt
     assert own == found[0]
     assert [r["top1"] for r in found] == [0.7, 0.5, 0.9]
     assert spread(found, "top1") == pytest.approx((0.7, 0.2, 3))
-    assert spread(found, "calibration_error") is None
+    assert spread(found, "latency_ms") is None
     assert spread(found[:1], "loss") == (0.5, 0.0, 1)
     assert evaluations_of(tmp_path / "none.safetensors") == (None, [])
     monkeypatch.chdir(tmp_path / "seed-1")

@@ -2,10 +2,10 @@
 
 import pytest
 
+from evospace.config import SearchConfig
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.strategies import regularized_evolution, spos
-from evospace.strategies.contract import SearchSettings
 from evospace.strategies.nse import first_state
 from evospace.strategies.strategy import STRATEGIES
 from tests.strategies.table_lab import TableLab, nearness, problem
@@ -26,7 +26,7 @@ def test_half_of_a_generation_is_mutated_and_half_crossed_from_the_best(monkeypa
         monkeypatch.setattr(spos, name, recorded)
     lab = TableLab(oracle=nearness)
     trained = lab.train(1, MADE.full, "uniform")
-    scored = spos.evolutionary(MADE, SearchSettings(samples=200), trained, 1)
+    scored = spos.evolutionary(MADE, SearchConfig(samples=200), trained, 1)
     size = 200 // spos.GENERATIONS
     crossed = fresh = 0
     for start in range(size, 200, size):
@@ -44,7 +44,7 @@ def test_the_best_of_a_tournament_is_changed_in_one_block(monkeypatch: pytest.Mo
     """With a tournament far larger than the population, it is the best of those still alive."""
     monkeypatch.setattr(regularized_evolution, "TOURNAMENT", 50.0)
     lab = TableLab(oracle=nearness)
-    scored = regularized_evolution.aged(MADE, SearchSettings(samples=80), lab.train(1, MADE.full, "uniform"))
+    scored = regularized_evolution.aged(MADE, SearchConfig(samples=80), lab.train(1, MADE.full, "uniform"))
     for i in range(8, 80):
         alive = scored.evaluations[i - 8 : i]
         best = min((-e.accuracy, e.macs) for e in alive)
@@ -55,7 +55,7 @@ def test_the_best_of_a_tournament_is_changed_in_one_block(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", ["spos", "regularized-evolution"])
 def test_a_finished_search_does_nothing_more(name: str) -> None:
-    settings, first = SearchSettings(samples=20), first_state(MADE.full.candidates, 1)
+    settings, first = SearchConfig(samples=20), first_state(MADE.full.candidates, 1)
     (result,) = STRATEGIES[name].search(MADE, settings, TableLab(oracle=nearness), first)
     after = TableLab(oracle=nearness)
     assert list(STRATEGIES[name].search(MADE, settings, after, result.state)) == []

@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 
+from evospace.config import SearchConfig
 from evospace.estimation.evaluation import Evaluation
 from evospace.space.architecture import Architecture
-from evospace.strategies.contract import RoundResult, SearchSettings, SearchState
+from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.nse import _rehearsed, evolve, first_state
 from evospace.strategies.queues import default_rounds, shuffled
 from tests.strategies import table_lab
@@ -17,7 +18,7 @@ from tests.strategies.table_lab import NAMES, nearness, problem
 BLOCKS = 3
 PROBLEM = problem("macs=30..60", blocks=BLOCKS)
 FULL = PROBLEM.full
-SETTINGS = SearchSettings(candidates=3, samples=60)
+SETTINGS = SearchConfig(candidates=3, samples=60)
 TableLab = partial(table_lab.TableLab, oracle=nearness)
 
 
@@ -97,8 +98,8 @@ def test_the_best_alone_hands_its_operations_on() -> None:
 
 
 def test_half_of_an_evolved_round_is_drawn_and_the_rest_varies_the_best() -> None:
-    drawn = run(TableLab(), samples=10, stop_after=1)[0]
-    evolved = run(TableLab(), samples=20, stop_after=1, sampling="evolution")[0]
+    drawn = run(TableLab(), samples=10, max_rounds=1)[0]
+    evolved = run(TableLab(), samples=20, max_rounds=1, sampling="evolution")[0]
     both = [e.architecture for e in evolved.evaluations]
     assert both[:11] == [e.architecture for e in drawn.evaluations]  # the last of them just below the window
     assert len(set(both)) == len(both) == 21

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.errors import CollapseError
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import Branches, SearchSpace
 from evospace.strategies import regularized_evolution
-from evospace.strategies.contract import Problem, RoundResult, SearchSettings
+from evospace.strategies.contract import Problem, RoundResult
 from evospace.strategies.nse import first_state
 from evospace.strategies.queues import shuffled
 from evospace.strategies.shrinking import operation_angles, stages
@@ -27,7 +28,7 @@ ROOM = problem("macs=55..65")
 
 
 def search(name: str, lab: TableLab, made: Problem = ROOM, **settings: object) -> list[RoundResult]:
-    strategy, given = STRATEGIES[name], SearchSettings(**({"samples": 120, "candidates": 2} | settings))  # type: ignore[arg-type]
+    strategy, given = STRATEGIES[name], SearchConfig(**({"samples": 120, "candidates": 2} | settings))  # type: ignore[arg-type]
     rounds = strategy.rounds(len(NAMES), given)
     return list(strategy.search(made, given, lab, first_state(shuffled(made.full.candidates, 0), rounds)))
 
@@ -106,7 +107,7 @@ def test_evolution_by_training_trains_no_supernet() -> None:
     lab = TableLab(oracle=nearness)
     search("regularized-evolution", lab, score_by="training")
     assert [rule for rule, _, _ in lab.trained] == ["alone"]
-    assert STRATEGIES["regularized-evolution"].rule(SearchSettings(score_by="training")) is None
+    assert STRATEGIES["regularized-evolution"].rule(SearchConfig(score_by="training")) is None
     assert regularized_evolution.POPULATION < 1
 
 
@@ -158,7 +159,7 @@ def test_a_round_scores_what_the_forecast_counts_on(name: str, then: str) -> Non
     lab = TableLab(oracle=nearness, fitness=lambda b, n: float(n[2:]), turns=turned_by_number)
     made = replace(ROOM, budget=Budget.parse("macs=50..90"))
     results = search(name, lab, made, samples=20, then=then, rehearse=False)
-    given = SearchSettings(samples=20, candidates=2, then=then)  # type: ignore[arg-type]
+    given = SearchConfig(samples=20, candidates=2, then=then)  # type: ignore[arg-type]
     counts = [len(result.evaluations) for result in results]
     expected = [STRATEGIES[name].scores(given, i == len(results)) for i in range(1, len(results) + 1)]
     if name == "nse":  # small spaces hold fewer
@@ -169,9 +170,9 @@ def test_a_round_scores_what_the_forecast_counts_on(name: str, then: str) -> Non
 
 
 def test_stages_halve_the_space_by_hand() -> None:
-    assert stages(27, SearchSettings(candidates=5)) == [27, 14, 7, 5]
-    assert stages(5, SearchSettings(candidates=5)) == [5]
-    assert stages(6, SearchSettings(candidates=5)) == [6, 5]
+    assert stages(27, SearchConfig(candidates=5)) == [27, 14, 7, 5]
+    assert stages(5, SearchConfig(candidates=5)) == [5]
+    assert stages(6, SearchConfig(candidates=5)) == [6, 5]
 
 
 def turned_by_number(space: SearchSpace) -> dict[tuple[int, str], tuple[float, float, float]]:

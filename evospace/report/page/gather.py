@@ -70,7 +70,7 @@ class RunFacts:
     @property
     def rounds(self) -> int:
         """So many were wanted."""
-        return min(int(self.config.get("max_rounds") or self.states[-1].rounds), self.states[-1].rounds)
+        return self.states[-1].last(int(self.config.get("max_rounds") or 0))
 
 
 def gather(path: Path) -> RunFacts:

@@ -9,11 +9,8 @@ from typing import Any
 
 from evospace.errors import reason
 from evospace.estimation.evaluation import Evaluation
+from evospace.evaluation.stored import read_evaluation
 from evospace.reading import read_json
-
-FORMAT = 1
-_NUMBERS = ("loss", "calibration_error", "macs", "params")
-_OPTIONAL = ("top5", "latency_ms", "throughput_images_per_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +47,7 @@ def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) ->
     for path in sorted(root.glob("net-*/seed-*/*-evaluation*.json")):
         where = path.relative_to(root.parent)
         try:
-            entry = read_json(path, 1 << 20)
-            _check(entry)
+            entry = read_evaluation(path)
             index = int(path.parts[-3].removeprefix("net-"))
         except (OSError, ValueError, TypeError, KeyError) as error:
             notes.append(f"{where} was passed over: {reason(error)}.")
@@ -74,24 +70,3 @@ def _of_front(description: Path, index: int, front: Sequence[Evaluation]) -> boo
     except (OSError, ValueError, TypeError, KeyError):
         return True
     return index < len(front) and blocks == front[index].architecture.to_json()
-
-
-def _check(entry: Any) -> None:
-    """Raise `ValueError` unless it is an evaluation of format 1."""
-    if not isinstance(entry, dict) or type(entry.get("format")) is not int or entry["format"] != FORMAT:
-        raise ValueError(f"it is not an evaluation of format {FORMAT}")
-    if entry.get("weights") not in ("last", "ema") or type(entry.get("seed")) is not int:
-        raise ValueError("weights are last or ema, a seed is a whole number")
-    for key in ("top1", *_NUMBERS):
-        if not _number(entry.get(key)):
-            raise ValueError(f"{key} is not a number of 0 or more")
-    for key in _OPTIONAL:
-        if entry.get(key) is not None and not _number(entry[key]):
-            raise ValueError(f"{key} is not a number of 0 or more")
-    if max(entry["top1"], entry.get("top5") or 0) > 1:
-        raise ValueError("top1 and top5 are fractions")
-    entry.setdefault("data", "")
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < 2**63

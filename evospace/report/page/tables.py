@@ -6,6 +6,7 @@ from typing import Any
 
 from evospace.config import SearchConfig
 from evospace.report.page.gather import RunFacts
+from evospace.report.plan_lines import estimated_and_taken, together
 from evospace.report.tables import short_cost
 from evospace.settings_file import as_flags, completed
 
@@ -89,15 +90,11 @@ def forecast_rows(facts: RunFacts) -> list[list[str]]:
     plan = facts.plan
     if plan is None:
         return []
-    last = plan["first_round"] + plan["rounds"] - 1
-    done = [s for s in facts.summaries if plan["first_round"] <= s["round"] <= last]
-    if not done:
+    pairs = estimated_and_taken(plan, facts.summaries)
+    if not pairs:
         return []
-    share = len(done) / plan["rounds"]
-    pairs = {p: (share * plan[f"{p}_seconds"], sum(s[f"{p}_seconds"] for s in done)) for p in ("train", "score")}
-    rows = [["training", *pairs["train"]], ["scoring", *pairs["score"]]]
-    rows.append(["together", *(sum(column) for column in zip(*pairs.values(), strict=True))])
-    return [[name, f"{e:,.0f} s", f"{a:,.0f} s", f"{a / e:.2f}" if e else ""] for name, e, a in rows]
+    rows = {"training": pairs["train"], "scoring": pairs["score"], "together": together(pairs)}
+    return [[name, f"{e:,.0f} s", f"{a:,.0f} s", f"{a / e:.2f}" if e else ""] for name, (e, a) in rows.items()]
 
 
 def command(config: Mapping[str, Any]) -> str:
