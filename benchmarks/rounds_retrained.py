@@ -7,6 +7,7 @@ Run: python benchmarks/rounds_retrained.py RUN [--rounds 1,3,last] [--epochs 30]
 import argparse
 import json
 import statistics
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from evospace.runs.stored_settings import read_config
 from evospace.seeding import derive
 from evospace.settings_file import settings_from
 from evospace.space.architecture import Architecture
-from evospace.supernet.network import Network, initialise
+from evospace.supernet.network import Network, drawn
 from evospace.training.network_trainer import NetworkTrainer
 from evospace.training.recipe import Recipe
 
@@ -31,9 +32,8 @@ def trained(front: Front, architecture: Architecture, images: Split, recipe: Rec
     """The network after the whole recipe, with weights and order of the images drawn from `seed`."""
 
     def make() -> Network:
-        network = Network(front.skeleton, architecture, front.classes)
-        initialise(network, torch.Generator().manual_seed(derive(seed, "standalone-weights")))
-        return network
+        generator = torch.Generator().manual_seed(derive(seed, "standalone-weights"))
+        return drawn(partial(Network, front.skeleton, architecture, front.classes), generator)
 
     trainer = NetworkTrainer(recipe=recipe, make=make, train=images, classes=front.classes, seed=seed, device="cpu")
     return trainer.run(trainer.start()).network

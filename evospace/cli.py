@@ -28,7 +28,7 @@ HELP = """usage: evospace COMMAND [flags]
   show     costs and blocks of a published network, a front's member or a run
   profile  measure latencies on this device, and check that they predict whole networks
   retrain  train networks of a front, or published ones, from scratch or from given weights
-  evaluate test trained networks on test images, which no search or training reads
+  evaluate test trained networks on test images, which decide nothing before
   export   write a network as plain PyTorch, ONNX or a timm model
   report   write one self-contained page about a run
   study    compare strategies, ablate nse, tell how far a ranking is to be trusted

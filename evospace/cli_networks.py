@@ -88,8 +88,7 @@ def show_command(args: Sequence[str]) -> int:
     return 0
 
 
-RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images decide
-nothing.
+RETRAIN_HELP = """Train networks from scratch, or fine-tune them, on all training images; test images decide nothing.
 
 --recipe NAME gives settings (small-images, the default, or imagenet); --recipe FILE.yaml changes those of small-images
 that it names; flags win."""

@@ -121,10 +121,10 @@ def _create(
     new_names = [[name for name in added if (block, name) not in known] for block in range(len(full.candidates))]
     if not any(new_names):
         raise UsageError(f"{old.path} has every operation of that pool already, traversed or waiting; name others")
-    if is_there(new.path) and (not is_folder(new.path) or any(new.path.iterdir())):
-        raise UsageError(f"{new.path} is not empty; choose another --out")
     queues = shuffled(new_names, experiment.config.seed, state.round)
     try:
+        if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
+            raise UsageError(f"{new.path} is not empty; choose another --out")
         new.path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=new.path.parent, prefix=f".{new.path.name}.") as folder:
             made = RunDirectory(Path(folder) / "run")

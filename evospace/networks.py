@@ -95,15 +95,23 @@ def find_run(name: str) -> RunDirectory | None:
 
 
 def run_of(name: str) -> RunDirectory | None:
-    """The run directory that holds the network called `name`; `None` where no run does."""
+    """The run directory that holds the network called `name`; `None` where no run does, and for an empty name."""
+    if not name:
+        return None
     path = Path(_member_of(name)[0])
     return find_run(str(path)) or find_run(str(path.parent if path.name == "front.json" else path))
 
 
 def search_settings(name: str) -> dict[str, Any]:
-    """The settings of the run that the network `name` belongs to; none where it belongs to none."""
-    run = run_of(name) if name else None
-    return read_config(run.path) if run else {}
+    """The settings of the run that the network `name` belongs to; none where it belongs to none.
+
+    Raises `DataError` where that run's cannot be read.
+    """
+    run = run_of(name)
+    try:
+        return read_config(run.path) if run else {}
+    except UsageError as error:  # it is a run, and was begun with settings
+        raise DataError(str(error)) from error
 
 
 def origin_of(run: RunDirectory) -> Origin:

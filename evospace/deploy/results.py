@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evospace.errors import DataError, reason
-from evospace.evaluation.stored import read_evaluation
+from evospace.runs.evaluation_file import read_evaluation
 
 
 def evaluations_of(checkpoint: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:

@@ -11,15 +11,13 @@ from torch import Tensor, nn
 from evospace.data.splits import Split
 from evospace.devices import out_of_memory
 from evospace.errors import CollapseError
+from evospace.estimation.shared_weights import SCORING_BATCH
 from evospace.seeding import derive
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import Skeleton
 from evospace.supernet.network import Network, drawn
 from evospace.training.network_trainer import NetworkState, NetworkTrainer
 from evospace.training.recipe import Recipe
-
-SCORED_AT_ONCE = 512
-"""Images in a forward pass without gradients."""
 
 
 class Kept(Protocol):
@@ -99,6 +97,6 @@ def accuracy_of(network: nn.Module, split: Split) -> float:
     network.eval()
     hits = 0
     with torch.no_grad():
-        for images, labels in split.epoch(SCORED_AT_ONCE):
+        for images, labels in split.epoch(SCORING_BATCH):
             hits += int((network(images).argmax(1) == labels).sum())
     return hits / len(split)

@@ -19,12 +19,12 @@ from evospace.devices import device_of, memory_errors
 from evospace.errors import DataError, DiskError, NotFiniteError, printable
 from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_per_batch
 from evospace.evaluation.settings import EvaluateSettings
-from evospace.evaluation.stored import FORMAT
 from evospace.ops.user import load_ops
 from evospace.reading import is_file, is_folder
 from evospace.report.confusion import draw_confusion
 from evospace.report.tables import short
 from evospace.runs.contents import Origin, hash_of_test, place_of, read_place, where_they_lie_now
+from evospace.runs.evaluation_file import FORMAT
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in

@@ -10,7 +10,7 @@ from evospace.settings_file import Ranges, check_settings
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
-    """Test trained networks on test images, which no search or training reads."""
+    """Test trained networks on test images, which decide nothing in a search or training."""
 
     checkpoint: tyro.conf.Positional[str]
     """A checkpoint of `evospace retrain`, or the folder it wrote (every network, seed and kind of weights in it)."""

@@ -5,9 +5,14 @@ from typing import Literal
 
 from evospace.cost.latency_table import Setting
 from evospace.errors import UsageError
-from evospace.settings_file import Ranges, check_out, check_settings
+from evospace.settings_file import LARGEST, Ranges, check_out, check_settings
 
-_RANGES: Ranges = (("networks", 4, 1000), ("image_channels", 1, 64), ("classes", 1, 100_000), ("seed", 0, 2**63 - 1))
+_RANGES: Ranges = (
+    ("networks", 4, 1000),
+    ("image_channels", 1, 64),
+    ("classes", 1, 100_000),
+    ("seed", -LARGEST, LARGEST),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,12 +108,11 @@ def duration(seconds: float) -> str:
 
 
 def estimated_and_taken(plan: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> dict[str, Pair]:
-    """Seconds by phase, over the rounds that the plan was made for and that are done; empty where none is."""
+    """Seconds by phase, over the rounds that the plan was made for and that are done."""
     last = plan["first_round"] + plan["rounds"] - 1
     done = [s for s in summaries if plan["first_round"] <= s["round"] <= last]
     share = len(done) / plan["rounds"]
-    phases = ("train", "score") if done else ()
-    return {p: (share * plan[f"{p}_seconds"], sum(s[f"{p}_seconds"] for s in done)) for p in phases}
+    return {p: (share * plan[f"{p}_seconds"], sum(s[f"{p}_seconds"] for s in done)) for p in ("train", "score")}
 
 
 def together(pairs: Mapping[str, Pair]) -> Pair:

@@ -77,7 +77,7 @@ def prepare(config: RetrainConfig) -> Retraining:
         )
     if len(data.train) < 2:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
-    run = run_of(config.network) if config.network else None
+    run = run_of(config.network)
     for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
         origin.require_test(config.data, data.name, data.contents)
     begun_as = start.described if start else _as_searched(found[0], run) if run and config.init else None
@@ -149,5 +149,5 @@ def _for_images(
 
 
 def _default_root(config: RetrainConfig, data: ImageData) -> Path:
-    run = run_of(config.network) if config.network else None
+    run = run_of(config.network)
     return run.path / "retrained" if run else Path(f"runs/retrained-{data.name}-{this_moment()}")

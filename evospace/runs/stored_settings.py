@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from evospace.errors import UsageError
+from evospace.errors import UsageError, reason
 from evospace.reading import read_yaml
 from evospace.runs.files import write_text
 
@@ -19,7 +19,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         data = read_yaml(path / "config.yaml")
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory") from error
+        raise UsageError(f"{path}: holds no readable config.yaml ({reason(error)}); give a run directory") from error
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")
     return data

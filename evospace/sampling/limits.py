@@ -48,21 +48,19 @@ def exceeded(costs: Sequence[float], limits: Limits) -> float:
 
 
 def whole(limits: Limits) -> Limits:
-    """The limits, and where there are several what they come to together."""
-    return [*limits, *together(limits)]
+    """The limits, and where there are several what they imply together.
 
-
-def together(limits: Limits) -> Limits:
-    """Several limits imply one on the sum of each cost's share of its own, in parts of `SHARES`, rounded down."""
+    That is one on the sum of each cost's share of its own limit, in parts of `SHARES`, rounded down.
+    """
     if len(limits) < 2:
-        return []
+        return limits
     names = [[*costs] for costs in limits[0][0].ops]
     ops = tuple(
         {name: sum(SHARES * table.ops[b][name] // high for table, high in limits) for name in block}
         for b, block in enumerate(names)
     )
     fixed = sum(SHARES * table.fixed // high for table, high in limits)
-    return [(CostTable(metric="shares of the limits", fixed=fixed, ops=ops), len(limits) * SHARES)]
+    return [*limits, (CostTable(metric="shares of the limits", fixed=fixed, ops=ops), len(limits) * SHARES)]
 
 
 def least_cost(space: SearchSpace, table: CostTable, window: Budget, other: CostTable) -> float:

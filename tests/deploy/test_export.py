@@ -35,7 +35,8 @@ def exported(network: str | Path, out: Path, **flags: Any) -> tuple[list[str], d
 
 def test_a_checkpoint_becomes_a_torch_folder(tmp_path: Path) -> None:
     checkpoint = save_trained(tmp_path / "seed-0" / "last.safetensors", DESCRIBED)
-    evaluation = {"top1": 0.75, "top5": 1.0, "loss": 0.5, "calibration_error": 0.01, "images": 10, "data": "digits"}
+    evaluation = {"format": 1, "weights": "last", "seed": 0, "macs": 1, "params": 1, "images": 10, "data": "digits"}
+    evaluation |= {"top1": 0.75, "top5": 1.0, "loss": 0.5, "calibration_error": 0.01}
     (tmp_path / "seed-0" / "last-evaluation.json").write_text(json.dumps(evaluation))
     lines, found = exported(checkpoint, tmp_path / "out", license="MIT", fold_bn=True)
     assert found["files"] == ["README.md", "config.json", "model.safetensors", "network.py"]

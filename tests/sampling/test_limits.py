@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.sampling import limits
-from evospace.sampling.limits import costs_with_one_more, least_cost, together, within_reach
+from evospace.sampling.limits import costs_with_one_more, least_cost, whole, within_reach
 from evospace.space.search_space import SearchSpace
 from tests.sampling.spaces import Case, cases, enumerate_space, windows
 
@@ -76,6 +76,6 @@ def test_two_limits_that_exclude_each_other_are_told_by_their_sum() -> None:
     limits = [(one, 2), (two, 2)]
     assert all(within_reach(space, table, window, [limit]) for limit in limits)
     assert not within_reach(space, table, window, limits)
-    ((shares, most),) = together(limits)
+    ((shares, most),) = whole(limits)[len(limits) :]
     assert (shares.ops[0], most) == ({"a": 3_000_000, "b": 3_000_000}, 2_000_000)
-    assert together(limits[:1]) == []
+    assert whole(limits[:1]) == limits[:1]

@@ -9,8 +9,8 @@ from typing import Any
 
 from evospace.errors import reason
 from evospace.estimation.evaluation import Evaluation
-from evospace.evaluation.stored import read_evaluation
 from evospace.reading import read_json
+from evospace.runs.evaluation_file import read_evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,10 @@ def read_retrained(root: Path, front: Sequence[Evaluation], notes: list[str]) ->
         where = path.relative_to(root.parent)
         try:
             entry = read_evaluation(path)
+            if entry["weights"] is None:
+                raise ValueError("it does not tell which weights were tested")
             index = int(path.parts[-3].removeprefix("net-"))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError) as error:
             notes.append(f"{where} was passed over: {reason(error)}.")
             continue
         if not _of_front(path.parents[1] / "network.json", index, front):

@@ -91,7 +91,7 @@ def forecast_rows(facts: RunFacts) -> list[list[str]]:
     if plan is None:
         return []
     pairs = estimated_and_taken(plan, facts.summaries)
-    if not pairs:
+    if not together(pairs)[0]:
         return []
     rows = {"training": pairs["train"], "scoring": pairs["score"], "together": together(pairs)}
     return [[name, f"{e:,.0f} s", f"{a:,.0f} s", f"{a / e:.2f}" if e else ""] for name, (e, a) in rows.items()]

@@ -6,8 +6,8 @@ from typing import Any
 from evospace.reading import read_json
 
 FORMAT = 1
-LARGEST = 1 << 22
-"""No result is larger than this many bytes: of 1,000 classes a confusion matrix has a million numbers."""
+LARGEST = 1 << 20
+"""No result is larger than this many bytes."""
 _NUMBERS = ("loss", "calibration_error", "macs", "params")
 _OPTIONAL = ("top5", "latency_ms", "throughput_images_per_s")
 
@@ -17,8 +17,8 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     entry = read_json(path, LARGEST)
     if not isinstance(entry, dict) or type(entry.get("format")) is not int or entry["format"] != FORMAT:
         raise ValueError(f"it is not an evaluation of format {FORMAT}")
-    if entry.get("weights") not in ("last", "ema") or type(entry.get("seed")) is not int:
-        raise ValueError("weights are last or ema, a seed is a whole number")
+    if entry.get("weights") not in ("last", "ema", None) or type(entry.get("seed")) not in (int, type(None)):
+        raise ValueError("weights are last or ema, a seed is a whole number")  # null where a checkpoint does not tell
     for key in ("top1", *_NUMBERS):
         if not _number(entry.get(key)):
             raise ValueError(f"{key} is not a number of 0 or more")
