@@ -102,10 +102,11 @@ def test_an_extension_that_cannot_be_written_is_one_line(
     (tmp_path / "file").touch()
     flags = ["extend", str(base), "--pool", "grouped72", "--out"]
     assert main([*flags, str(tmp_path / "file/new")]) == 2
+    assert main([*flags, str(tmp_path / ("a" * 300))]) == 2
     monkeypatch.setattr("shutil.copyfile", lambda *paths: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
     assert main([*flags, str(tmp_path / "new")]) == 1
     seen = capsys.readouterr().err.strip().splitlines()
-    assert len(seen) == 2
+    assert len(seen) == 3
     assert all("cannot be written" in line and "nothing was made" in line for line in seen)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
