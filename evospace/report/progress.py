@@ -1,5 +1,6 @@
 """What a person sees while a search runs: a live line on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 
@@ -9,6 +10,9 @@ from rich.text import Text
 
 from evospace.report.tables import short_cost
 
+LINE_SECONDS = 60.0
+"""Where there is no terminal: besides the first and the last of a round, a line for what ends this long after one."""
+
 
 class Progress:
     """Round, epoch, loss, accuracy, cost and time left. A context manager: leaving it ends the live display."""
@@ -17,7 +21,7 @@ class Progress:
         """`done` rounds were finished before (a resumed run)."""
         self._console, self._rounds, self._epochs = console, rounds, epochs
         self._first, self._started, self._fresh = float(done), time.monotonic(), True
-        self._round = done
+        self._round, self._told = done, -math.inf
         self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -68,7 +72,8 @@ class Progress:
     def _show(self, text: str, *, always: bool) -> None:
         if self._live:
             self._live.update(Text(text), refresh=True)
-        elif always:
+        elif always or time.monotonic() - self._told >= LINE_SECONDS:
+            self._told = time.monotonic()
             self.line(text)
 
 
