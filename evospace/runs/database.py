@@ -76,7 +76,7 @@ class RunDatabase:
 
     def _copy(self, path: Path) -> None:
         def copy(temporary: Path) -> None:
-            with closing(sqlite3.connect(temporary)) as target, self._open() as db:
+            with self._open() as db, closing(sqlite3.connect(temporary)) as target:
                 db.backup(target)
 
         replace_file(path, copy, self._path.stat().st_size)
