@@ -19,6 +19,7 @@ from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
 from evospace.report.plan_lines import Forecast
 from evospace.runs.database import RunDatabase
+from evospace.runs.files import write_bytes
 
 SEARCH = ["search", "--data", "digits", "--epochs", "2", "--samples", "5", "--max-rounds", "2", "--budget", "macs=0.3M"]
 SEARCH += ["--calibration-batches", "1", "--batch-size", "256", "--candidates", "3"]
@@ -37,6 +38,12 @@ MOMENTS: tuple[tuple[Any, str], ...] = (
 """Between them a run does everything that it does; it can be ended before and after each."""
 FORECAST = Forecast(first_round=1, active=(3, 3), train=(1.0, 1.0), score=(1.0, 1.0), other=1.0, memory=1)
 """How many steps a forecast times depends on the clock: it is left out of the moments that are counted."""
+
+
+def without_pictures(patch: pytest.MonkeyPatch) -> None:
+    """A search's pictures hold what they would be drawn of."""
+    for name in ("draw_fronts", "draw_space"):
+        patch.setattr(evospace.experiment, name, lambda path, *shown: write_bytes(path, repr(shown).encode()))
 
 
 class Moments:
@@ -80,6 +87,7 @@ def content(run: Path) -> dict[str, Any]:
 def killed(at: int, out: Path) -> None:
     """Run a search in this process, which kills itself at moment `at`."""
     torch.set_num_threads(1)
+    without_pictures(pytest.MonkeyPatch())
     Moments(pytest.MonkeyPatch(), at, lambda: os.kill(os.getpid(), signal.SIGKILL))
     main([*SEARCH, "--out", str(out), "--resume"])
 

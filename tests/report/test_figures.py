@@ -37,3 +37,12 @@ def test_fronts_of_several_rounds_are_drawn(tmp_path: Path) -> None:
     path = tmp_path / "fronts.png"
     draw_fronts(path, [members, members[:1]], Budget.parse("macs=4..6"))
     assert pixels(path).std() > 1
+
+
+def test_what_is_drawn_twice_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    member = Evaluation(architecture=Architecture.of([["a"]]), macs=4, params=1, accuracy=0.4, round=1)
+    for time in "12":
+        draw_fronts(tmp_path / f"fronts{time}", [[member]], Budget.parse("macs=4..6"))
+        draw_space(tmp_path / f"space{time}", [row("a", "kept"), row("b", "pruned")], ["a", "b"], 2)
+    for name in ("fronts", "space"):
+        assert (tmp_path / f"{name}1").read_bytes() == (tmp_path / f"{name}2").read_bytes()

@@ -24,7 +24,6 @@ from evospace.ops.kinds import KINDS
 from evospace.ops.pools import pool_names
 from evospace.problem import part_of
 from evospace.runs.checkpoints import KeptWeights
-from evospace.runs.files import write_bytes
 from evospace.runs.front import read_front
 from evospace.runs.run_directory import RunDirectory
 from evospace.strategies.strategy import STRATEGIES
@@ -45,15 +44,6 @@ BUDGET = "macs=0.25M,params=60K"
 cases = pytest.mark.parametrize(
     ("name", "flags"), CASES, ids=lambda value: value if isinstance(value, str) else "".join(value)
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_pictures() -> Iterator[None]:
-    """They take longer than these searches; tests/test_resume.py compares them."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_fronts", "draw_space"):
-            patch.setattr(experiment, name, lambda path, *args: write_bytes(path, b"drawn"))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def search(name: str, lab: TableLab, made: Problem = ROOM, **settings: object) -
 def test_the_best_inside_the_budget_is_found_where_the_scores_tell_it(name: str) -> None:
     lab = TableLab(oracle=nearness)
     made = replace(ROOM, budget=Budget.parse("macs=60..61"))
-    results = search(name, lab, made, samples=400)
+    results = search(name, lab, made, samples=300)  # of 329
     assert results[-1].state.front[-1].architecture == BEST
     assert all(e.macs in made.budget for r in results for e in r.state.front)
 
