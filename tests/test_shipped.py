@@ -9,6 +9,7 @@ import yaml
 import evospace.testing
 from evospace.config import load_config
 from evospace.ops.spec import OpSpec
+from evospace.study.plan import PUBLISHED
 from evospace.testing import check_operation
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +22,10 @@ def test_every_config_loads_and_is_complete(path: Path) -> None:
     config = load_config(path)
     config.check_required()
     assert config.to_dict().items() >= yaml.safe_load(path.read_text()).items()
+
+
+def test_the_papers_settings_are_those_that_the_studies_compare() -> None:
+    assert yaml.safe_load((ROOT / "configs/published.yaml").read_text()).items() >= PUBLISHED.items()
 
 
 def test_the_readmes_python_compiles() -> None:
