@@ -1,7 +1,8 @@
 """The pictures of studies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,45 +22,55 @@ DODGE = 0.4
 
 
 def draw_space_size(path: Path, rows: Sequence[Summary]) -> None:
-    """Tested accuracy over operations per block, a line per method with its standard deviation, a panel per length."""
+    """Means over operations per block, a line per method with its standard deviation; a column per length.
+
+    Above: accuracy as tested, after retraining. Below: the same networks' score under the search's shared weights.
+    """
     lengths = sorted({row.length for row in rows})
     sizes = sorted({row.operations for row in rows})
     methods = list(dict.fromkeys(row.method for row in sorted(rows, key=lambda row: row.method != "nse")))
-    figure = Figure(figsize=(2.2 + (1.2 + 0.8 * len(sizes)) * len(lengths), 4.4), layout="constrained")
-    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
-    for axes, length in zip(panels, lengths, strict=True):
+    figure = Figure(figsize=(2.2 + (1.2 + 0.8 * len(sizes)) * len(lengths), 7.4), layout="constrained")
+    tested, scored = figure.subplots(2, len(lengths), sharex=True, sharey="row", squeeze=False)
+    for above, below, length in zip(tested, scored, lengths, strict=True):
         for place, method in enumerate(methods):
-            _line(axes, [r for r in rows if (r.length, r.method) == (length, method)], sizes, place, len(methods))
-        axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-        axes.set(xlabel="operations per block", title=f"training x{length}", xlim=(-0.5, len(sizes) - 0.5))
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel(f"tested top-1 (%), mean and sd of {_seeds(rows)}")
-    handles = {line.get_label(): line for axes in panels for line in axes.get_legend_handles_labels()[0]}
+            of = [r for r in rows if (r.length, r.method) == (length, method)]
+            look = _look(method, place)
+            shift = DODGE * ((place + 0.5) / len(methods) - 0.5)
+            _line(above, [(sizes.index(r.operations) + shift, r.accuracy, r.spread) for r in of], look)
+            by_supernet = [r for r in of if r.images]
+            _line(below, [(sizes.index(r.operations) + shift, r.score, r.score_spread) for r in by_supernet], look)
+        above.set_title(f"training x{length}")
+        below.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+        below.set(xlabel="operations per block", xlim=(-0.5, len(sizes) - 0.5))
+        for axes in (above, below):
+            axes.grid(alpha=0.3)
+    tested[0].set_ylabel("tested top-1 after retraining (%)")
+    scored[0].set_ylabel("score under shared weights (%)")
+    figure.supxlabel(f"mean and standard deviation of {_seeds(rows)}", fontsize=9)
+    handles = {line.get_label(): line for axes in tested for line in axes.get_legend_handles_labels()[0]}
     labels = [method for method in methods if method in handles]
     figure.legend([handles[m] for m in labels], labels, loc="outside right center", frameon=False, fontsize=9)
     save_figure(figure, path)
 
 
-def _line(axes: Axes, rows: Sequence[Summary], sizes: Sequence[int], place: int, methods: int) -> None:
-    points = [(row.operations, row.accuracy, row.spread or 0.0) for row in rows if row.accuracy is not None]
-    if not points:
-        return
-    at, means, spreads = zip(*sorted(points), strict=True)
-    shift = DODGE * ((place + 0.5) / methods - 0.5)
-    main = rows[0].method == "nse"
-    axes.errorbar(
-        [sizes.index(size) + shift for size in at],
-        means,
-        yerr=spreads,
-        label=rows[0].method,
-        color=FIRST if main else COLOURS[place % len(COLOURS)],
-        marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
-        linewidth=2.2 if main else 1.3,
-        markersize=6 if main else 5,
-        elinewidth=1.0,
-        capsize=2.5,
-        zorder=3 if main else 2,
-    )
+def _look(method: str, place: int) -> Mapping[str, Any]:
+    main = method == "nse"
+    return {
+        "label": method,
+        "color": FIRST if main else COLOURS[place % len(COLOURS)],
+        "marker": MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
+        "linewidth": 2.2 if main else 1.3,
+        "markersize": 6 if main else 5,
+        "zorder": 3 if main else 2,
+    }
+
+
+def _line(axes: Axes, points: Sequence[tuple[float, float | None, float | None]], look: Mapping[str, Any]) -> None:
+    """Of places, means and spreads."""
+    known = [(at, mean, spread or 0.0) for at, mean, spread in points if mean is not None]
+    if known:
+        at, means, spreads = zip(*sorted(known), strict=True)
+        axes.errorbar(at, means, yerr=spreads, elinewidth=1.0, capsize=2.5, **look)
 
 
 def draw_effects(path: Path, found: Sequence[Effect]) -> None:

@@ -53,34 +53,56 @@ class Effect:
     behind_in_largest: Difference | None
     """The same in the largest space alone."""
 
+    score_growth: Difference | None
+    """What `growth` is of the tested accuracy, of the retrained networks' scores under the search's shared weights."""
 
-Tested = Mapping[int, Mapping[int, float]]
-"""Tested accuracies in per cent by seed and operations per block."""
+
+Values = Mapping[int, Mapping[int, float]]
+"""Of one method at one length: per cent by seed and operations per block."""
 
 
 def effects(found: Iterable[Finished], order: Sequence[str]) -> list[Effect]:
     """By length and method, methods as in `order`; where there are several lengths, all together come last."""
-    tested = dict[int, dict[str, dict[int, dict[int, float]]]]()
-    for job in found:
-        if job.result is not None:
-            seeds = tested.setdefault(job.length, {}).setdefault(job.variant, {})
-            seeds.setdefault(job.seed, {})[job.operations] = 100 * job.result["top1"]
-    sizes = {size for methods in tested.values() for seeds in methods.values() for by in seeds.values() for size in by}
+    done = [(job, job.result) for job in found if job.result is not None]
+    tested = _collected((job, result["top1"]) for job, result in done)
+    scored = _collected((job, result["score"]) for job, result in done if result["images"])  # by a supernet
+    sizes = {job.operations for job, _ in done}
     places = {name: i for i, name in enumerate(order)}
 
-    def of_lengths(length: int | None, together: Sequence[Mapping[str, Tested]]) -> list[Effect]:
-        methods = {name for methods in together for name in methods}
+    def of_lengths(length: int | None, lengths: Sequence[int]) -> list[Effect]:
+        methods = {name for x in lengths for name in tested[x]}
         return [
-            _effect(name, length, [(methods.get(REFERENCE, {}), methods.get(name, {})) for methods in together], sizes)
+            _effect(
+                name,
+                length,
+                [(tested[x].get(REFERENCE, {}), tested[x].get(name, {})) for x in lengths],
+                [scored.get(x, {}).get(name, {}) for x in lengths],
+                sizes,
+            )
             for name in sorted(methods, key=lambda name: (places.get(name, len(places)), name))
         ]
 
-    rows = [effect for length in sorted(tested) for effect in of_lengths(length, [tested[length]])]
-    return rows + (of_lengths(None, list(tested.values())) if len(tested) > 1 else [])
+    rows = [effect for length in sorted(tested) for effect in of_lengths(length, [length])]
+    return rows + (of_lengths(None, sorted(tested)) if len(tested) > 1 else [])
 
 
-def _effect(method: str, length: int | None, pairs: Sequence[tuple[Tested, Tested]], sizes: Set[int]) -> Effect:
-    """Of nse's and the method's accuracies, a pair for each length."""
+def _collected(values: Iterable[tuple[Finished, float]]) -> Mapping[int, Mapping[str, Values]]:
+    """Fractions -> per cent, by length and method."""
+    found = dict[int, dict[str, dict[int, dict[int, float]]]]()
+    for job, value in values:
+        seeds = found.setdefault(job.length, {}).setdefault(job.variant, {})
+        seeds.setdefault(job.seed, {})[job.operations] = 100 * value
+    return found
+
+
+def _effect(
+    method: str,
+    length: int | None,
+    pairs: Sequence[tuple[Values, Values]],
+    scored: Sequence[Values],
+    sizes: Set[int],
+) -> Effect:
+    """Of nse's and the method's tested accuracies, a pair for each length, and of the method's scores."""
     small, large = min(sizes), max(sizes)
     pairs = [({} if method == REFERENCE else ours, theirs) for ours, theirs in pairs]
     return Effect(
@@ -89,6 +111,7 @@ def _effect(method: str, length: int | None, pairs: Sequence[tuple[Tested, Teste
         growth=_mean([_growth(theirs, small, large) for _, theirs in pairs]) if small < large else None,
         behind=_mean([_behind(ours, theirs, sizes) for ours, theirs in pairs]),
         behind_in_largest=_mean([_behind(*pair, {large}) for pair in pairs]) if small < large else None,
+        score_growth=_mean([_growth(values, small, large) for values in scored]) if small < large else None,
     )
 
 
@@ -114,11 +137,11 @@ def _mean(by_length: Sequence[Mapping[int, float]]) -> Difference | None:
     return difference([statistics.fmean(values[seed] for values in by_length) for seed in seeds])
 
 
-def _growth(seeds: Tested, small: int, large: int) -> dict[int, float]:
+def _growth(seeds: Values, small: int, large: int) -> dict[int, float]:
     return {seed: by[large] - by[small] for seed, by in seeds.items() if small in by and large in by}
 
 
-def _behind(ours: Tested, theirs: Tested, sizes: Set[int]) -> dict[int, float]:
+def _behind(ours: Values, theirs: Values, sizes: Set[int]) -> dict[int, float]:
     shared = {s: ours[s].keys() & theirs[s].keys() & sizes for s in ours.keys() & theirs.keys()}
     every = set[int]().union(*shared.values())
     whole = [s for s, both in shared.items() if both and both == every]

@@ -37,6 +37,8 @@ class Summary:
     """Its standard deviation over seeds; `None` for fewer than two."""
     score: float | None
     """Mean of the search's own score of the networks that were retrained, per cent."""
+    score_spread: float | None
+    """Its standard deviation over seeds; `None` for fewer than two."""
     images: float | None
     """Mean number of training images that the supernets saw."""
     scored: float | None
@@ -64,12 +66,12 @@ def _summary(jobs: Sequence[Finished], base: Sequence[Finished]) -> Summary:
     jobs = sorted(jobs, key=lambda job: job.seed)
     done = [job.result for job in jobs if job.result is not None]
     accuracies = [100 * result["top1"] for result in done]
+    scores = [100 * result["score"] for result in done]
 
     def mean(*names: str) -> float | None:
         return statistics.fmean(sum(result[name] for name in names) for result in done) if done else None
 
     peaks = [result["peak_gpu_bytes"] or result["peak_bytes"] for result in done]
-    score = mean("score")
     return Summary(
         method=jobs[0].variant,
         operations=jobs[0].operations,
@@ -78,7 +80,8 @@ def _summary(jobs: Sequence[Finished], base: Sequence[Finished]) -> Summary:
         failures=tuple(f"{job.key}: {job.failure}" for job in jobs if job.result is None),
         accuracy=statistics.fmean(accuracies) if done else None,
         spread=statistics.stdev(accuracies) if len(done) > 1 else None,
-        score=None if score is None else 100 * score,
+        score=statistics.fmean(scores) if done else None,
+        score_spread=statistics.stdev(scores) if len(done) > 1 else None,
         images=mean("images"),
         scored=mean("scored"),
         search_seconds=mean("train_seconds", "score_seconds"),
@@ -146,8 +149,9 @@ LEGEND = (
 )
 LEGEND_OF_EFFECTS = (
     "growth: top-1 in the largest space less that in the smallest, in points, paired by seed, with its 95 % interval;"
-    " nse ahead: nse's top-1 less the method's, mean over sizes, of the seeds that have all; in largest: in that space"
-    " alone; x all: the mean over the lengths, of the seeds that have every one"
+    " ahead: nse's top-1 less the method's, mean over sizes, of the seeds that have all; there: the same in the largest"
+    " space alone; score: the growth of the score under shared weights; x all: the mean over the lengths, of the seeds"
+    " that have every one"
 )
 LEGEND_OF_DIFFERENCES = "diff: mean difference to base in points, paired by seed, with its 95 % interval"
 
@@ -199,12 +203,16 @@ def texts_of_effects(found: Sequence[Effect]) -> Texts:
     """A row for each method and length, and for all lengths together."""
     texts = []
     for effect in found:
-        numbers = []
+        cells = []
         for d in (effect.growth, effect.behind, effect.behind_in_largest):
-            numbers += [_number(d.mean if d else None, "+.2f"), _number(d.half_width if d else None, ".2f")]
-            numbers.append(str(len(d.values)) if d else "")
-        texts.append([effect.method, "all" if effect.length is None else str(effect.length), *numbers])
-    return ["method", "x", "growth", "+-", "n", "nse ahead", "+-", "n", "in largest", "+-", "n"], texts
+            cells += [*_interval(d, ".2f"), str(len(d.values)) if d else ""]
+        length = "all" if effect.length is None else str(effect.length)
+        texts.append([effect.method, length, *cells, *_interval(effect.score_growth, ".1f")])
+    return ["method", "x", "growth", "+-", "n", "ahead", "+-", "n", "there", "+-", "n", "score", "+-"], texts
+
+
+def _interval(of: Difference | None, form: str) -> tuple[str, str]:
+    return _number(of.mean if of else None, f"+{form}"), _number(of.half_width if of else None, form)
 
 
 def study_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

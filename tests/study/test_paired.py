@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from evospace.study.paired import difference, effects, of_whole_seeds
-from tests.study.made import finished
+from tests.study.made import finished, result
 
 JOBS = [
     *(finished("nse", s, a, 5) for s, a in enumerate((0.90, 0.92, 0.94))),
@@ -40,6 +42,20 @@ def test_nse_is_compared_on_the_sizes_that_both_have_in_the_seeds_that_have_them
     assert nse.behind_in_largest is None
     assert spos.behind_in_largest is not None
     assert spos.behind_in_largest.values == pytest.approx((3.0,))
+
+
+def test_scores_grow_by_themselves_where_a_supernet_gave_them() -> None:
+    """Of the seeds that have both sizes; what saw no image has no score to compare."""
+    scores = {(0, 5): 0.8, (0, 27): 0.5, (1, 5): 0.7, (1, 27): 0.6, (2, 5): 0.1}
+    jobs = [replace(finished("spos", s, 0.9, n), result=result(0.9, score=x)) for (s, n), x in scores.items()]
+    unseen = [replace(job, variant="random-draw", result=result(0.9, images=0)) for job in jobs]
+    spos, drawn = effects([*jobs, *unseen], ["spos"])
+    assert spos.score_growth is not None
+    assert spos.score_growth.values == pytest.approx((-30.0, -10.0))
+    assert spos.growth is not None
+    assert spos.growth.mean == pytest.approx(0.0)
+    assert drawn.growth is not None
+    assert drawn.score_growth is None
 
 
 def test_a_study_of_one_size_has_no_growth_and_lengths_stand_apart() -> None:

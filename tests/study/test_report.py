@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ def test_means_spreads_and_failures_are_those_by_hand() -> None:
     assert row.accuracy == pytest.approx(92.0)
     assert row.spread == pytest.approx(2.0)  # sqrt((2^2 + 0 + 2^2) / 2)
     assert row.score == pytest.approx(82.0)
+    assert row.score_spread == pytest.approx(2.0)
     assert (row.images, row.search_seconds, row.retrain_seconds, row.peak_mib) == (1000, 12, 5, 100)
     assert row.failures == ("nse-n5-x1-s3: out of the budget",)
     assert row.difference is None
@@ -82,6 +84,24 @@ def test_no_two_methods_look_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     draw_space_size(tmp_path, summaries([finished(name, 0, 0.5) for name in known], known))
     lines = [c.lines[0] for c in drawn[0].axes[0].containers if isinstance(c, ErrorbarContainer)]
     assert len({(line.get_color(), line.get_marker()) for line in lines if line is not None}) == len(known)
+
+
+def test_the_picture_has_tested_accuracy_above_and_the_score_of_supernets_below(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr("evospace.study.figures.save_figure", lambda figure, _: drawn.append(figure))
+    jobs = [finished("spos", 0, a, n) for n, a in ((5, 0.9), (27, 0.8))]
+    unseen = [replace(job, variant="random-draw", result=result(0.7, images=0)) for job in jobs]
+    draw_space_size(tmp_path, summaries([*jobs, *unseen], ["spos"]))
+    tested, scored = drawn[0].axes
+    assert _heights(tested) == [[90.0, 80.0], [70.0, 70.0]]
+    assert _heights(scored) == [[80.0, 70.0]]  # each score is 10 points below the tested accuracy
+
+
+def _heights(axes: Axes) -> list[list[float]]:
+    lines = [container.lines[0] for container in axes.containers if isinstance(container, ErrorbarContainer)]
+    return [[round(float(y), 6) for _, y in np.asarray(line.get_xydata()).tolist()] for line in lines if line]
 
 
 def test_effects_are_drawn_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
