@@ -7,13 +7,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from evospace.config import SearchConfig
-    from evospace.experiment import search
     from evospace.ops.kinds import operation
     from evospace.ops.spec import BlockShape, OpSpec
     from evospace.result import FrontMember, SearchResult
+    from evospace.search_command import search
 
 _WHERE = {
-    "search": "evospace.experiment",
+    "search": "evospace.search_command",
     "SearchResult": "evospace.result",
     "FrontMember": "evospace.result",
     "SearchConfig": "evospace.config",

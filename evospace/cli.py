@@ -107,7 +107,7 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
 def _search(args: Sequence[str]) -> int:
     config = _search_config(args, "search", SEARCH_HELP)
     with before_anything(resumed=config.resume):
-        from evospace.experiment import search
+        from evospace.search_command import search
 
     try:
         search(config)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evospace.config import SearchConfig
 from evospace.errors import DataError, DiskError, UsageError, reason
-from evospace.experiment import TABLE, Experiment, prepare, search
+from evospace.experiment import TABLE, Experiment, prepare
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
 from evospace.reading import is_folder, is_there
@@ -17,7 +17,8 @@ from evospace.result import SearchResult
 from evospace.runs.files import FULL, flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import before_anything
-from evospace.runs.stored_settings import read_config
+from evospace.runs.stored_settings import read_config, search_again
+from evospace.search_command import search
 from evospace.settings_file import as_flags, completed, settings_from
 from evospace.strategies.contract import SearchState
 from evospace.strategies.nse import extended
@@ -64,7 +65,7 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
     old.database.check()
     states = old.database.states()
     if not states:
-        raise UsageError(f"{run} has no finished round yet; go on with it first: evospace search --out {run} --resume")
+        raise UsageError(f"{run} has no finished round yet; go on with it first: {search_again(run)}")
     whole = _whole_settings(before, config, states[-1])
     new = RunDirectory(Path(config.out))
     if not new.begun:

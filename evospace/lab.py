@@ -1,28 +1,28 @@
 """Trains supernets and scores with them, for the strategy: `evospace.strategies.contract.Lab`."""
 
-import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
 from evospace.errors import EvospaceError
-from evospace.estimation.angles import turned
 from evospace.estimation.evaluation import Evaluation
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
+from evospace.lab_round import LabRound
 from evospace.report.progress import Progress
-from evospace.runs.checkpoints import SAVE_SECONDS, KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
+from evospace.runs.autosave import Autosave, Packed
+from evospace.runs.checkpoints import KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
+from evospace.runs.stored_settings import search_again
 from evospace.sampling.gates import initial_probabilities
 from evospace.score_book import ScoreBook
 from evospace.seeding import derive
@@ -33,37 +33,8 @@ from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import inherit_weights
 from evospace.training.network_trainer import NetworkState
 from evospace.training.snapshot import TrainState, pack, take, unpack
-from evospace.training.supernet_trainer import (
-    EpochReport,
-    Progressed,
-    RoundTrainer,
-)
+from evospace.training.supernet_trainer import EpochReport, Progressed, RoundTrainer
 from evospace.workbench import Workbench
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabRound:
-    """One trained round: `evospace.strategies.contract.TrainedRound`."""
-
-    space: SearchSpace
-    probabilities: Sequence[np.ndarray]
-    fitness: Mapping[tuple[int, str], float]
-    pruned: Sequence[tuple[int, str, int]] = ()
-    estimator: SharedWeights | TrainedAlone
-    summary: dict[str, Any]
-    scores: Callable[[Sequence[Architecture]], list[float | str]]
-    initial: Callable[[], SuperNet] | None = None
-    """The first round's supernet as it was before training."""
-
-    def score(self, architectures: Sequence[Architecture]) -> list[float | str]:
-        """Accuracy, or why there is none."""
-        return self.scores(architectures)
-
-    def turned(self) -> dict[tuple[int, str], tuple[float, float, float]]:
-        """<w0, w>, |w0|^2 and |w|^2 per active (block, operation), and of the shared part."""
-        assert self.initial is not None
-        assert isinstance(self.estimator, SharedWeights)
-        return turned(self.initial(), self.estimator.supernet)
 
 
 @dataclass(kw_only=True)
@@ -80,7 +51,6 @@ class SupernetLab:
     signals: Signals
     last: LabRound | None = None
     book: ScoreBook | None = None
-    _saved: float = field(default_factory=time.monotonic)
 
     @property
     def config(self) -> SearchConfig:
@@ -92,10 +62,15 @@ class SupernetLab:
         """What is searched."""
         return self.bench.problem
 
-    @property
+    @cached_property
     def checkpoints(self) -> TrainingCheckpoints:
         """Of the round under way."""
         return TrainingCheckpoints(self.run.path / "checkpoints", self.progress.line)
+
+    @cached_property
+    def autosave(self) -> Autosave:
+        """Stores the round under way."""
+        return Autosave(checkpoints=self.checkpoints, signals=self.signals, again=search_again(self.run.path))
 
     @property
     def kept(self) -> KeptWeights:
@@ -174,36 +149,29 @@ class SupernetLab:
         return state
 
     def _save(self, round: int, progressed: Progressed) -> None:
-        self.checkpoints.save(*pack(round, take(progressed.state), progressed.good))
-        self._saved = time.monotonic()
+        self.autosave.store(_packed(round, progressed))
 
     def _after_step(self, round: int, progressed: Progressed) -> None:
-        if self._due():
-            self._save(round, progressed)
         position = progressed.state.position
-        self.check_signals(f"round {round}, epoch {position.epoch + 1}, step {position.step}")
+        where = f"round {round}, epoch {position.epoch + 1}, step {position.step}"
+        self.autosave.after_step(where, partial(_packed, round, progressed))
 
     def _under_way(self, round: int, architecture: Architecture) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         saved = self.checkpoints.newest(round)
         return saved if saved and saved[1].get("architecture") == str(architecture) else None
 
     def _after_step_alone(self, round: int, architecture: Architecture, state: NetworkState) -> None:
-        if self._due():
+        def packed() -> Packed:
             tensors, meta = state.copy()
-            self.checkpoints.save(tensors, meta | {"round": round, "architecture": str(architecture)})
-            self._saved = time.monotonic()
-        position = state.position
-        self.check_signals(
-            f"round {round}, an architecture by itself, epoch {position.epoch + 1}, step {position.step}"
-        )
+            return tensors, meta | {"round": round, "architecture": str(architecture)}
 
-    def _due(self) -> bool:
-        """Whether to store now what is being trained."""
-        return self.signals.take_save() or time.monotonic() - self._saved > SAVE_SECONDS
+        position = state.position
+        where = f"round {round}, an architecture by itself, epoch {position.epoch + 1}, step {position.step}"
+        self.autosave.after_step(where, packed)
 
     def check_signals(self, where: str) -> None:
         """Raise `InterruptedRunError` where a signal asks for the end."""
-        self.signals.check(where, f"evospace search --out {shlex.quote(str(self.run.path))} --resume")
+        self.signals.check(where, search_again(self.run.path))
 
     @contextmanager
     def _timed(self, round: int, phase: str) -> Iterator[None]:
@@ -283,3 +251,7 @@ class SupernetLab:
             meta = {"round": round, "accuracy": e.accuracy}
             torch.manual_seed(derive(self.config.seed, "member", round, i))  # operations that draw for themselves
             save_checkpoint(self.run.member(round, i), estimator.weights(e.architecture), meta)
+
+
+def _packed(round: int, progressed: Progressed) -> Packed:
+    return pack(round, take(progressed.state), progressed.good)

@@ -1,7 +1,6 @@
 """Finds the networks that a command line names: published ones, members of a front, checkpoints, descriptions."""
 
 import re
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from evospace.reading import is_file
 from evospace.runs.contents import UNKNOWN, Origin, hash_of_test, read_contents, read_place
 from evospace.runs.front import Front, read_front
 from evospace.runs.run_directory import RunDirectory
-from evospace.runs.stored_settings import read_config
+from evospace.runs.stored_settings import read_config, search_again
 from evospace.space.architecture import Architecture
 from evospace.space.described import DescribedNetwork, published_network
 from evospace.space.published import PUBLISHED
@@ -51,7 +50,7 @@ def find_networks(name: str) -> list[FoundNetwork]:
     path = _existing(Path(text))
     if path is None:
         if is_file(Path(text) / "run.db"):
-            again = f"evospace search --out {shlex.quote(text)} --resume"
+            again = search_again(Path(text))
             raise UsageError(f"{text}: the search has no finished round yet; go on with it first: {again}")
         raise UsageError(
             f"{name!r:.200} is neither a published network ({', '.join(PUBLISHED)}) nor a run, front.json, network.json"

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import evospace.experiment
-import evospace.lab
+import evospace.runs.autosave
 import evospace.score_book
+import evospace.search_command
 from evospace.cli import main
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
@@ -43,7 +44,7 @@ FORECAST = Forecast(first_round=1, active=(3, 3), train=(1.0, 1.0), score=(1.0, 
 def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """A search's pictures hold what they would be drawn of."""
     for name in ("draw_fronts", "draw_space"):
-        patch.setattr(evospace.experiment, name, lambda path, *shown: write_bytes(path, repr(shown).encode()))
+        patch.setattr(evospace.search_command, name, lambda path, *shown: write_bytes(path, repr(shown).encode()))
 
 
 class Moments:
@@ -54,7 +55,7 @@ class Moments:
         for owner, name in MOMENTS:
             patch.setattr(owner, name, self._around(getattr(owner, name)))
         patch.setattr(evospace.experiment, "forecast", lambda *args, **kwargs: FORECAST)
-        patch.setattr(evospace.lab, "SAVE_SECONDS", 0.0)
+        patch.setattr(evospace.runs.autosave, "SECONDS", 0.0)
         patch.setattr(evospace.score_book, "SECONDS", 0.0)
 
     def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:

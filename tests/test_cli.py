@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 import evospace
-from evospace import experiment
+from evospace import search_command
 from evospace.cli import COMMANDS, main
 from evospace.config import SearchConfig, parse_window
 from evospace.cost.budget import Budget
@@ -51,7 +51,7 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for draw in (draw_fronts, draw_space):
-        monkeypatch.setattr(experiment, draw.__name__, draw)
+        monkeypatch.setattr(search_command, draw.__name__, draw)
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     quick = [*QUICK, "--budget", "macs=1M"]
     assert main(["search", *quick, "--out", str(whole)]) == 0

@@ -13,6 +13,7 @@ from evospace.config import SearchConfig
 from evospace.cost.budget import Budget
 from evospace.data import hold_out, load_data
 from evospace.errors import DataError, InterruptedRunError, UsageError
+from evospace.estimation.shared_weights import SharedWeights
 from evospace.experiment import prepare
 from evospace.runs.database import RunDatabase
 from evospace.runs.run_directory import RunDirectory
@@ -173,3 +174,14 @@ def test_the_rivals_train_near_the_budget_as_nse_does(strategy: str) -> None:
         last = near(train_gates="fitness", shrink_by="fitness")
         assert last is not None
         assert last.window == gates.window
+
+
+def test_a_rounds_summary_tells_the_most_accurate_of_its_front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dearer the more accurate: all that lies in the budget is on the front."""
+    settings = QUICK | {"budget": "macs=0.2M..2M", "samples": 8, "batch_size": 512, "calibration_batches": 1}
+    macs = prepare(SearchConfig(**settings)).problem.table
+    monkeypatch.setattr(SharedWeights, "score", lambda _, architecture: macs.cost(architecture) / 1e7)
+    front = evospace.search(**settings, out=tmp_path / "run", bare=True).front
+    (summary,) = RunDirectory(tmp_path / "run").database.summaries()
+    assert summary["front"] == len(front) > 1
+    assert front[0].accuracy < summary["best"] == max(member.accuracy for member in front)

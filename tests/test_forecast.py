@@ -82,6 +82,16 @@ def test_a_forecast_counts_what_each_round_scores(
     assert experiment.forecast(experiment.first_state(), 3).score == scored
 
 
+def test_a_forecast_counts_the_steps_of_all_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes 2 s with one operation per block and 10 s with five; 1137 images are 4 whole batches of 256."""
+    monkeypatch.setattr("evospace.forecast._timed", lambda bench, rule, size, check: (2.0 * size, 0.5))
+    bench = prepare(SearchConfig(data="digits", budget="macs=1M", epochs=3, batch_size=256)).bench
+    found = forecast(bench, "nse", [5, 3, 1], [42, 40, 1], 2)
+    assert found.train == (3 * 4 * 10.0, 3 * 4 * 6.0, 3 * 4 * 2.0)
+    assert found.score == (21.0, 20.0, 0.5)
+    assert found.first_round == 3
+
+
 def test_a_forecast_counts_the_rounds_to_come() -> None:
     config = SearchConfig(data="digits", budget="macs=1M", epochs=2, samples=40, calibration_batches=1)
     experiment = prepare(config)

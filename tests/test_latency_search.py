@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from evospace import experiment as module
+from evospace import search_command as module
 from evospace.cli import main
 from evospace.cost.latency_table import LatencyTable
 from evospace.errors import UsageError

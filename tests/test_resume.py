@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 
 import evospace.data.folders
-import evospace.lab
+import evospace.runs.autosave
 from evospace.cli import main
 from evospace.report.page.traces import read_curves
 from evospace.runs.checkpoints import TrainingCheckpoints
+from evospace.runs.signals import Signals
 from evospace.supernet.supernet import SuperNet
 from tests.interruptions import FORECAST, SEARCH, Moments, content
 
@@ -101,12 +102,34 @@ def test_a_second_ctrl_c_ends_at_once(undisturbed: Any, tmp_path: Path, capsys: 
     assert content(tmp_path / "run") == undisturbed[0]
 
 
+def test_a_signal_between_the_question_and_the_answer_waits_for_the_next_step(
+    undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, asked = tmp_path / "run", list[bool]()
+    take_save = Signals.take_save
+
+    def then_ctrl_c(signals: Signals) -> bool:
+        asked.append(take_save(signals))
+        if len(asked) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return asked[-1]
+
+    monkeypatch.setattr(Signals, "take_save", then_ctrl_c)
+    monkeypatch.setattr(evospace.runs.autosave, "SECONDS", 1e9)
+    assert main([*SEARCH, "--out", str(out)]) == 130
+    assert asked == [False, False, False, True]
+    assert len(list((out / "checkpoints").glob("training-*"))) == 1
+    monkeypatch.undo()
+    assert main(["search", "--out", str(out), "--resume"]) == 0
+    assert content(out) == undisturbed[0]
+
+
 def test_sigusr1_saves_and_goes_on(undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saves: list[int] = []
     monkeypatch.setattr(TrainingCheckpoints, "save", lambda self, *args: saves.append(1))
     with pytest.MonkeyPatch.context() as patch:
         Moments(patch, undisturbed[1] // 10, lambda: signal.raise_signal(signal.SIGUSR1))
-        patch.setattr(evospace.lab, "SAVE_SECONDS", 1e9)
+        patch.setattr(evospace.runs.autosave, "SECONDS", 1e9)
         assert main([*SEARCH, "--out", str(tmp_path / "run")]) == 0
     assert len(saves) == 3  # one for the signal, one at the end of each of the two rounds
     assert content(tmp_path / "run") == undisturbed[0]

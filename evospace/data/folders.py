@@ -27,6 +27,8 @@ class FolderSamples:
     classes: tuple[str, ...]
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    divided: bool
+    """Whether the seed chose the test."""
 
 
 def scan_folder(root: Path, seed: int) -> FolderSamples:
@@ -50,7 +52,11 @@ def split_layout(layout: Layout, seed: int) -> FolderSamples:
         parts = {name: _split_class(train[name], seed, index) for index, name in enumerate(names)}
         train, test = ({name: part[i] for name, part in parts.items()} for i in (0, 1))
     return FolderSamples(
-        root=layout.root, classes=tuple(map(printable, names)), train=_label(train, names), test=_label(test, names)
+        root=layout.root,
+        classes=tuple(map(printable, names)),
+        train=_label(train, names),
+        test=_label(test, names),
+        divided=not layout.test,
     )
 
 
@@ -91,6 +97,7 @@ def load_folder(root: Path, *, name: str, image_size: int | None, seed: int, dev
         train=train,
         test=test,
         contents=_contents(samples, channels, size),
+        divided=samples.divided,
     )
 
 

@@ -17,7 +17,8 @@ class ImageData:
     """A labelled image data set.
 
     `contents` says, part by part, what the data are, so that a resumed run can tell what has changed: sizes, and a
-    sha256 per split (of a folder: per class, where file names and sizes stand for the bytes).
+    sha256 per split (of a folder: per class, where file names and sizes stand for the bytes). `divided`: whether the
+    test images were drawn by the seed, from a folder that has no part for them.
     """
 
     name: str
@@ -27,6 +28,7 @@ class ImageData:
     train: Split
     test: Split
     contents: Mapping[str, str]
+    divided: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,11 +92,14 @@ class TrainedAlone:
         return {key: value.detach().cpu().clone() for key, value in state.network.state_dict().items()}
 
 
-def accuracy_of(network: nn.Module, split: Split) -> float:
-    """Fraction of the images of `split` that `network` gets right, in evaluation mode."""
+def accuracy_of(network: nn.Module, split: Split) -> float | str:
+    """Fraction of the images of `split` that `network` gets right, in evaluation mode; `not finite` if a logit is."""
     network.eval()
     hits = 0
     with torch.no_grad():
         for images, labels in split.epoch(SCORING_BATCH):
-            hits += int((network(images).argmax(1) == labels).sum())
+            logits = network(images)
+            if not bool(logits.isfinite().all()):
+                return "not finite"
+            hits += int((logits.argmax(1) == labels).sum())
     return hits / len(split)

@@ -28,7 +28,7 @@ from evospace.runs.evaluation_file import FORMAT
 from evospace.runs.files import write_json
 from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
-from evospace.runs.stored_settings import read_config
+from evospace.runs.stored_settings import read_config, retrain_again
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
 
@@ -53,7 +53,7 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
     settings = _with_the_retrainings_settings(settings)
     load_ops(settings.ops)
     device = device_of(settings.device)
-    found, data, lines = list[dict[str, Any]](), None, list[str]()
+    found, data, lines, doubts = list[dict[str, Any]](), None, list[str](), dict[str, None]()
     for path in _checkpoints(Path(settings.checkpoint)):
         stored = load_network(path)
         network = stored.build().to(memory_format=torch.channels_last)
@@ -62,11 +62,13 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
         with memory_errors(f"testing {path} at --batch-size {settings.batch_size}", "give a smaller one"):
             entry, confusion = _one(path, stored, network.to(device), data, settings)
         found.append(entry)
+        doubt = data.divided and stored.origin.doubt(settings.data, data.name, data.contents)
+        doubts |= {doubt: None} if doubt else {}
         other = "" if _own(stored.origin, settings.data, data) else f"-{_file_name(settings.data)}"
         lines.append(_stored(path, other, entry, confusion, stored.described))
     if len(lines) > 1 and all(line.startswith("wrote ") for line in lines):
         lines = [f"{lines[0]} and {len(lines) - 1} more"]
-    return {"evaluations": found}, evaluation_table(found), [*spread_lines(found), *lines]
+    return {"evaluations": found}, evaluation_table(found), [*spread_lines(found), *doubts, *lines]
 
 
 def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettings:
@@ -93,7 +95,7 @@ def _checkpoints(path: Path) -> list[Path]:
     finished = [job.checkpoint(weights) for job in jobs for weights in WEIGHTS if job.checkpoint(weights).is_file()]
     if not finished:
         root = jobs[0].root
-        raise DataError(f"{root}: no training is finished; go on with: evospace retrain --out {root} --resume")
+        raise DataError(f"{root}: no training is finished; go on with: {retrain_again(root)}")
     return finished
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from evospace.errors import DataError, MissingOperationError, UsageError
@@ -76,3 +77,8 @@ def require_source(kind: str, sha256: str | None) -> None:
         raise DataError(
             f"operation {kind!r}: the file given with --ops is not the one stored (SHA-256 {sha256[:12]}...)"
         )
+
+
+def sources_of(kinds: Iterable[str]) -> dict[str, str]:
+    """The sha256 of the file that defines each of the user's own `kinds`, as `contents` of a run names them."""
+    return {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in kinds}

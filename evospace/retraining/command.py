@@ -14,12 +14,13 @@ from evospace.reading import is_there
 from evospace.retraining.config import NOT_PART_OF_THE_RESULT, RetrainConfig
 from evospace.retraining.job import Say, first_weights, train_job
 from evospace.retraining.work import Retraining, prepare
+from evospace.runs.contents import require_contents
 from evospace.runs.lock import claimed
 from evospace.runs.network_file import save_description
 from evospace.runs.processes import Queue, error_of
 from evospace.runs.retrain_directory import Job, open_retraining
 from evospace.runs.signals import Signals, before_anything
-from evospace.runs.stored_settings import read_config
+from evospace.runs.stored_settings import read_config, retrain_again
 from evospace.settings_file import changed_settings
 
 
@@ -38,6 +39,8 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
         first_weights(work, Job(work.root, index, config.seed))  # what does not fit is told before a folder is made
     open_retraining(work.root, config.to_dict(), changed, work.contents, work.origin.place)
     left = [job for job in work.jobs if job.result() is None]
+    for doubt in work.doubts:
+        print(f"evospace: {printable(doubt)}", file=sys.stderr)
     say(f"{len(work.networks)} network(s), {config.seeds} seed(s): {len(left)} of {len(work.jobs)} trainings to do")
     for index, described in work.networks.items():
         folder = Job(work.root, index, 0).network
@@ -65,7 +68,9 @@ class _Train:
 
     def __call__(self, folder: Path, signals: Signals) -> None:
         torch.set_num_threads(self.config.threads)
-        train_job(prepare(self.config), self.job, signals, lambda text: print(text, flush=True))
+        work = prepare(self.config)
+        require_contents(work.root, work.contents)  # front and images may have changed since the queue was made
+        train_job(work, self.job, signals, lambda text: print(text, flush=True))
 
 
 Ended = tuple[list[int], list[Job]]
@@ -91,7 +96,7 @@ def _at_once(work: Retraining, jobs: Sequence[Job], say: Say) -> Ended:
     )
     by_name = {job.name: job for job in jobs}
     works = {name: _Train(work.config, job) for name, job in by_name.items()}
-    queue.run(works, "the queue", f"evospace retrain --out {shlex.quote(str(work.root))} --resume")
+    queue.run(works, "the queue", retrain_again(work.root))
     return failed, [by_name[name] for name in queue.taken]
 
 

@@ -1,6 +1,5 @@
 """One training from its first step, or from where it was ended, to its stored weights."""
 
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -17,11 +16,13 @@ from evospace.cost.network_cost import count_network
 from evospace.devices import memory_errors
 from evospace.errors import CollapseError
 from evospace.retraining.work import Retraining
-from evospace.runs.checkpoints import SAVE_SECONDS, TrainingCheckpoints, load_checkpoint
+from evospace.runs.autosave import Autosave, Packed
+from evospace.runs.checkpoints import TrainingCheckpoints, load_checkpoint
 from evospace.runs.files import write_json, writing
 from evospace.runs.network_file import TrainedNetwork, load_weights, planned, save_network
 from evospace.runs.retrain_directory import Job
 from evospace.runs.signals import Signals
+from evospace.runs.stored_settings import retrain_again
 from evospace.seeding import derive
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network, drawn
@@ -66,6 +67,7 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
     counted = count_network(described.skeleton, described.architecture, described.classes)
     checkpoints = TrainingCheckpoints(job.path, say)
     clock = _Clock()
+    autosave = Autosave(checkpoints=checkpoints, signals=signals, again=retrain_again(job.root))
     trainer = NetworkTrainer(
         recipe=work.config.recipe(),
         make=partial(first_weights, work, job),
@@ -73,7 +75,7 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
         classes=described.classes,
         seed=job.seed,
         device=work.device,
-        on_step=partial(_after_step, job, checkpoints, signals, clock),
+        on_step=partial(_after_step, job, autosave, clock),
     )
     where = f"in {job.name} at --batch-size {trainer.batch_size}"
     with memory_errors(where, "begin again with a smaller one"), writing(job.path):  # TensorBoard writes there, too
@@ -95,27 +97,24 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
 
 @dataclass
 class _Clock:
-    """Seconds of a training over all its sittings, and when something was last stored or told."""
+    """Seconds of a training over all its sittings, and when something was last told."""
 
     before: float = 0.0
 
     def __post_init__(self) -> None:
-        self.start = self.saved = self.told = time.monotonic()
+        self.start = self.told = time.monotonic()
 
     @property
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.start
 
 
-def _after_step(
-    job: Job, checkpoints: TrainingCheckpoints, signals: Signals, clock: _Clock, state: NetworkState
-) -> None:
-    if signals.take_save() or time.monotonic() - clock.saved > SAVE_SECONDS:
+def _after_step(job: Job, autosave: Autosave, clock: _Clock, state: NetworkState) -> None:
+    def packed() -> Packed:
         tensors, meta = state.copy()
-        checkpoints.save(tensors, meta | {"seconds": clock.seconds})
-        clock.saved = time.monotonic()
-    where = f"{job.name}, epoch {state.position.epoch + 1}, step {state.position.step}"
-    signals.check(where, f"evospace retrain --out {shlex.quote(str(job.root))} --resume")
+        return tensors, meta | {"seconds": clock.seconds}
+
+    autosave.after_step(f"{job.name}, epoch {state.position.epoch + 1}, step {state.position.step}", packed)
 
 
 def _after_epoch(

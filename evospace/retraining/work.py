@@ -12,8 +12,7 @@ from evospace.data.policy import Policy
 from evospace.devices import device_of
 from evospace.errors import DataError, UsageError
 from evospace.networks import FoundNetwork, find_network, find_networks, origin_of, run_of, search_settings
-from evospace.ops.kinds import KINDS
-from evospace.ops.user import load_ops
+from evospace.ops.user import load_ops, sources_of
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.fitting import adapted
 from evospace.runs.contents import Origin, hash_of_test, place_of, where_they_lie_now
@@ -45,6 +44,8 @@ class Retraining:
     contents: Mapping[str, str]
     search: Mapping[str, Any]
     """Settings of the search that found the networks; empty where none is known."""
+    doubts: tuple[str, ...]
+    """Warnings that the test images may not be unseen."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -78,14 +79,16 @@ def prepare(config: RetrainConfig) -> Retraining:
     if len(data.train) < 2:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
     run = run_of(config.network)
+    doubts = []
     for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
         origin.require_test(config.data, data.name, data.contents)
+        if data.divided and (doubt := origin.doubt(config.data, data.name, data.contents)):
+            doubts.append(doubt)
     begun_as = start.described if start else _as_searched(found[0], run) if run and config.init else None
     networks = {f.index: _for_images(f.described, config, data, name, begun_as) for f in found}
     hashes = {f"network {i:02d}": _hash(described) for i, described in networks.items()}
     starts = {f.index: _start(f, config) for f in found}
     begun = {f"first weights {i:02d}": file_sha256(path)[:16] for i, path in starts.items() if path}
-    sources = {f"operation {kind}": str(KINDS[kind].source_sha256) for kind in kinds}
     return Retraining(
         config=config,
         root=Path(config.out) if config.out else _default_root(config, data),
@@ -97,7 +100,8 @@ def prepare(config: RetrainConfig) -> Retraining:
         origin=Origin(data=name, place=place_of(name), test=hash_of_test(data.contents)),
         device=device,
         search=search_settings(config.network),
-        contents={**data.contents, **sources, **hashes, **begun},
+        doubts=tuple(dict.fromkeys(doubts)),
+        contents={**data.contents, **sources_of(kinds), **hashes, **begun},
     )
 
 

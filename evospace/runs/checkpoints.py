@@ -16,8 +16,6 @@ from torch import Tensor
 from evospace.errors import DataError, reason
 from evospace.runs.files import write_bytes
 
-SAVE_SECONDS = 60.0
-"""A crash costs at most about this much training; what is stored when does not change the result."""
 KEPT = 2
 """Checkpoints of training that are kept: where the newest turns out to be damaged, the one before is used."""
 _KEY = "evospace"  # one metadata entry: safetensors writes several in no fixed order

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evospace.errors import DataError, MissingImagesError
+from evospace.errors import DataError, MissingImagesError, printable
 from evospace.reading import read_json
 
 LARGEST = 1 << 24
@@ -54,6 +54,19 @@ class Origin:
                 f"{name}: its test images are not those that the search or training of the network left alone, so that"
                 " it may have seen some; restore the images, or train on other ones with --data"
             )
+
+    def doubt(self, given: str, name: str, contents: Mapping[str, str]) -> str:
+        """Why an image of this folder's may be tested on although the network has seen it; empty where none may.
+
+        `given`, called `name`, is a folder that the seed divides: if it is this one, moved and changed, then anew.
+        """
+        moved = bool(self.place) and not self.is_of(given) and not place_of(self.data)
+        if not moved or hash_of_test(contents) == self.test:
+            return ""
+        return (
+            f"warning: {name} has no test/, so that a part of it is drawn for the test; if these are the images of"
+            f" {printable(self.data)}, moved and changed, the network may have been searched or trained on that part"
+        )
 
 
 UNKNOWN = Origin()

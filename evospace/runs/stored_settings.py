@@ -1,5 +1,6 @@
 """`config.yaml` of a run or a retraining: what it was begun with, and what it was given since."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,3 +32,13 @@ def store_settings(path: Path, settings: Mapping[str, Any]) -> None:
     wanted = {**settings, **{name: value for name, value in OF_ONE_CALL.items() if name in settings}}
     if not stored.exists() or read_config(path) != wanted:
         write_text(stored, yaml.safe_dump(wanted, sort_keys=False))
+
+
+def search_again(path: Path) -> str:
+    """The command that goes on with a search."""
+    return f"evospace search --out {shlex.quote(str(path))} --resume"
+
+
+def retrain_again(path: Path) -> str:
+    """The command that goes on with a retraining."""
+    return f"evospace retrain --out {shlex.quote(str(path))} --resume"

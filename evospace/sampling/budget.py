@@ -23,6 +23,8 @@ _BATCHES = 100
 of what a search asked for was not found in windows that held hundreds of times as much."""
 _FILTERED = 1000
 """Batches in a row that a binned window may filter out whole before it counts as impossible."""
+_LARGE = 1000
+"""Draws in a batch after one that was filtered out whole: a wide bin may hold one draw in hundreds of what is asked."""
 _HOPELESS = 10
 """Batches none of which kept the further limits, after which rejection is given up."""
 _GUIDED = 10
@@ -85,7 +87,7 @@ class WindowSampler:
         kept: list[Architecture] = []
         empty = 0
         while len(kept) < n:
-            batch = self._batch(n, rng)
+            batch = self._batch(max(n, _LARGE) if empty else n, rng)
             kept += batch
             empty = 0 if batch else empty + 1
             if empty == _FILTERED:

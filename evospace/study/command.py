@@ -1,17 +1,18 @@
 """Does the jobs of a study that are left, several at a time; any number of times, and from several processes."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from evospace.errors import BudgetError
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
+from evospace.runs.contents import compare_contents
 from evospace.runs.processes import ASKED, Queue, error_of
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
-from evospace.study.settings import StudySettings
+from evospace.study.settings import StudySettings, again
 
 Say = Callable[[str], None]
 
@@ -19,8 +20,8 @@ Say = Callable[[str], None]
 def run_study(settings: StudySettings, say: Say = print) -> int:
     """Do what is left to do of a study; returns how many jobs are left.
 
-    Raises `UsageError` for settings that cannot be used, or others than those of the study in `--out`; what the data,
-    the budget and the first search need is looked at before a folder is made.
+    Raises `UsageError` for settings that cannot be used, or others than those of the study in `--out`, and `DataError`
+    for other images; what the data, the budget and the first search need is looked at before a folder is made.
     """
     from evospace.devices import device_of  # loads torch
 
@@ -29,24 +30,19 @@ def run_study(settings: StudySettings, say: Say = print) -> int:
     jobs = plan_jobs(settings)
     load_recipe(settings.recipe)
     study = StudyDirectory(Path(settings.out))
-    if study.settings() is None:
-        _check_first(jobs)
-    study.open(settings)
+    study.open(settings, _check_first(jobs) if study.settings() is None else {})
     stored = study.database.done()
     left = {job.key: job for job in jobs if job.key not in stored}
+    if left and (begun_with := study.contents()):
+        compare_contents(study.path, begun_with, _images(jobs[0]))
     say(f"{len(jobs)} jobs of {settings.kind} in {study.path}, {len(left)} to do; {_equality(settings)}")
     _do(settings, study, left, len(jobs), say)
     stored = study.database.done()
     open_ = [job for job in jobs if job.key not in stored]
     if open_:
-        say(f"{len(jobs) - len(open_)} of {len(jobs)} jobs are done; go on with: {again(settings)}")
+        say(f"{len(jobs) - len(open_)} of {len(jobs)} jobs are done; go on with: {again(settings.kind, settings.out)}")
     say(f"see what they came to: evospace study report {shlex.quote(settings.out)}")
     return len(open_)
-
-
-def again(settings: StudySettings) -> str:
-    """The command that goes on with a study."""
-    return f"evospace study {settings.kind} --out {shlex.quote(settings.out)}"
 
 
 def _do(settings: StudySettings, study: StudyDirectory, left: dict[str, Job], total: int, say: Say) -> None:
@@ -76,13 +72,13 @@ def _do(settings: StudySettings, study: StudyDirectory, left: dict[str, Job], to
         on_end=ended,
     )
     works = {key: DoJob(settings, job) for key, job in left.items()}
-    if not queue.run(works, "the study", again(settings)):
+    if not queue.run(works, "the study", again(settings.kind, settings.out)):
         say(f"stopped after {settings.minutes:g} minutes; everything is saved")
     if queue.taken:
         say(f"{len(queue.taken)} jobs are done by another process")
     if broken:
         text = f"{len(broken)} jobs ended without a result (see above; the first: {next(iter(broken))})"
-        text = f"{text}; the others are stored, and those are tried again by: {again(settings)}"
+        text = f"{text}; the others are stored, and those are tried again by: {again(settings.kind, settings.out)}"
         raise error_of(broken.values())(text)
 
 
@@ -92,8 +88,15 @@ def _equality(settings: StudySettings) -> str:
     return f"each method's supernet sees the images of {settings.epochs} epochs (times the length), within 5 %"
 
 
-def _check_first(jobs: Sequence[Job]) -> None:
-    """Find what is wrong with data or settings before anything is made.
+def _images(job: Job) -> Mapping[str, str]:
+    """What the images are now, part by part."""
+    from evospace.experiment import load_images  # loads torch
+
+    return load_images(job.config, "cpu").contents
+
+
+def _check_first(jobs: Sequence[Job]) -> Mapping[str, str]:
+    """Find what is wrong with data or settings before anything is made; returns what the images are, part by part.
 
     A budget out of reach of a job's part of the pool is a result; out of reach of the whole pool, whether one operation
     a block is allowed or several, `BudgetError`.
@@ -102,14 +105,12 @@ def _check_first(jobs: Sequence[Job]) -> None:
     from evospace.problem import branches_of
 
     try:
-        prepare(replace(jobs[0].config, device="cpu"))
+        return prepare(replace(jobs[0].config, device="cpu")).data.contents
     except BudgetError:
         errors = []
         for config in {branches_of(job.config): job.config for job in jobs}.values():
             try:
-                prepare(replace(config, device="cpu", operations=0))
+                return prepare(replace(config, device="cpu", operations=0)).data.contents
             except BudgetError as error:
                 errors.append(error)
-            else:
-                return
         raise errors[0] from None

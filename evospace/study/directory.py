@@ -1,13 +1,14 @@
 """`OUT/`: settings, database and a folder for each job of a study."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
-from evospace.errors import UsageError
-from evospace.reading import is_file
-from evospace.runs.contents import environment
+from evospace.errors import DataError, UsageError
+from evospace.reading import is_file, read_json
+from evospace.runs.contents import LARGEST, environment
 from evospace.runs.files import write_json, write_text
 from evospace.settings_file import changed_settings, load_settings
 from evospace.study.database import StudyDatabase
@@ -66,15 +67,25 @@ class StudyDirectory:
             raise UsageError(f"{self.path}: holds no study; give the folder that `evospace study space-size` wrote")
         return settings
 
-    def open(self, settings: StudySettings) -> None:
+    def contents(self) -> dict[str, str]:
+        """The images part by part, as the study was begun with; empty for one from before they were stored."""
+        path = self.path / "environment.json"
+        try:
+            return dict(read_json(path, LARGEST).get("contents", {}))
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise DataError(f"{path}: missing or damaged ({error}); choose another --out") from error
+
+    def open(self, settings: StudySettings, contents: Mapping[str, str]) -> None:
         """Create the folder, or check that it is the same study, which may be given more to do.
+
+        `contents`: the images, for a study that is begun.
 
         Raises `UsageError` for a folder of something else, for changed settings, which are listed, and for more to do
         that does not go with what there is.
         """
         old = self.settings()
         if old is None:
-            self._create(settings)
+            self._create(settings, contents)
             return
         if old.kind != settings.kind:
             raise UsageError(f"{self.path} holds a study of {old.kind}, not of {settings.kind}; choose another --out")
@@ -89,14 +100,14 @@ class StudyDirectory:
         self.database.create()
         self._write(whole)
 
-    def _create(self, settings: StudySettings) -> None:
+    def _create(self, settings: StudySettings, contents: Mapping[str, str]) -> None:
         try:
             if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()):
                 raise UsageError(f"{self.path} is not empty and holds no study; choose another --out")
             self.jobs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {self.path}: cannot be used ({error.strerror}); choose another") from error
-        write_json(self.path / "environment.json", environment())
+        write_json(self.path / "environment.json", environment() | {"contents": dict(contents)})
         self.database.create()
         self._write(settings)  # last: now it is a study
 

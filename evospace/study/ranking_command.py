@@ -22,6 +22,7 @@ from evospace.runs.front import Front
 from evospace.runs.processes import ASKED, Queue, alone_in, error_of
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
+from evospace.runs.stored_settings import search_again
 from evospace.settings_file import changed_settings
 from evospace.space.architecture import Architecture
 from evospace.study.ranking import FEWEST, Scored, correlations, in_budget, spread_evenly
@@ -100,7 +101,7 @@ def _last_round(run: RunDirectory, max_rounds: int) -> tuple[Front, int, list[Sc
     """Front, number and networks in the budget of a run's last round; raises `UsageError` where that is to come."""
     front = run.finished_front(max_rounds)
     if front is None:
-        raise UsageError(f"{run.path}: not finished; go on with: evospace search --out {run.path} --resume")
+        raise UsageError(f"{run.path}: not finished; go on with: {search_again(run.path)}")
     last = run.database.states()[-1].round
     return front, last, in_budget(run.database.evaluations(last), front.budget)
 

@@ -16,6 +16,7 @@ from evospace.study.database import Finished
 from evospace.study.directory import StudyDirectory
 from evospace.study.paired import Difference, Effect, difference, effects, of_whole_seeds
 from evospace.study.plan import BASE, COMPARED, VARIANTS
+from evospace.study.settings import again
 
 FORMAT = 1
 
@@ -109,7 +110,7 @@ def write_study_report(path: Path) -> tuple[dict[str, Any], list[Table], list[st
     settings = study.require()
     finished = study.database.finished()
     if not finished:
-        raise DataError(f"{path}: no job is finished; go on with: evospace study {settings.kind} --out {path}")
+        raise DataError(f"{path}: no job is finished; go on with: {again(settings.kind, path)}")
     ablation = settings.kind == "ablation"
     rows = summaries(finished.values(), list(VARIANTS if ablation else COMPARED), BASE if ablation else "")
     of_size = [] if ablation else effects(finished.values(), list(COMPARED))

@@ -1,6 +1,7 @@
 """Every setting of a study, in one flat record: command line, preset and stored study share it. No torch here."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -237,3 +238,8 @@ _RANKING_RANGES: Ranges = (
 )
 RANKING_FREE = frozenset({"run", "data_dir", "ops", "device", "jobs", "minutes", "json", "debug", "networks"})
 """Settings of a ranking that may differ when it is gone on with."""
+
+
+def again(kind: str, out: str | Path) -> str:
+    """The command that goes on with a study."""
+    return f"evospace study {kind} --out {shlex.quote(str(out))}"

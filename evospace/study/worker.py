@@ -13,7 +13,6 @@ import torch
 from evospace.config import SearchConfig
 from evospace.devices import peak_bytes
 from evospace.errors import BudgetError, CollapseError, EvospaceError, UsageError
-from evospace.experiment import search
 from evospace.plan import plan
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json
@@ -21,10 +20,11 @@ from evospace.runs.front import Front, read_front
 from evospace.runs.processes import alone_in
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
+from evospace.search_command import search
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, reference_of, scaled_epochs
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
-from evospace.study.settings import StudySettings
+from evospace.study.settings import StudySettings, again
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def _result(settings: StudySettings, job: Job, folder: Path, signals: Signals) -
     config = replace(job.config, device=settings.device, out=str(run.path), resume=True)
     decided = _decided(settings, job, config, folder / "decided.json")
     config = replace(config, epochs=decided["epochs"])
-    again = f"evospace study {settings.kind} --out {settings.out}"
-    signals.check(job.key, again)
+    command = again(settings.kind, settings.out)
+    signals.check(job.key, command)
     search(config, bare=True)
-    signals.check(job.key, again)
+    signals.check(job.key, command)
     front = read_front(run.front)
     tested = retrained_and_tested(
         replace(

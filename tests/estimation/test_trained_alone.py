@@ -33,3 +33,11 @@ class Itself(nn.Module):
 
 def test_the_accuracy_is_the_fraction_of_all_images_that_are_right() -> None:
     assert accuracy_of(Itself(), cast("Split", Given())) == 5 / 7
+
+
+def test_a_network_that_gives_no_numbers_has_no_accuracy() -> None:
+    class Overflows(Itself):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images) * torch.tensor([1.0, float("nan"), 1.0])
+
+    assert accuracy_of(Overflows(), cast("Split", Given())) == "not finite"

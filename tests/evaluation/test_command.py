@@ -104,9 +104,25 @@ def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, caps
     assert "may have been trained on" in capsys.readouterr().err
     assert main(["evaluate", str(out), "--data", f"{images}/../images"]) == 4  # the same folder in other words
     assert "may have been trained on" in capsys.readouterr().err
-    images.rename(tmp_path / "moved")
+    moved = images.rename(tmp_path / "moved")
     assert main(["evaluate", str(out)]) == 2
     assert "with --data where they lie now" in capsys.readouterr().err
+    checkpoint = str(out / "net-00/seed-0/last.safetensors")
+    again = ["retrain", "--init", checkpoint, "--epochs", "1", "--batch-size", "4", "--data", str(moved), "--out"]
+    doubt = "moved and changed, the network may have been searched or trained on that part"
+    assert main(["evaluate", str(out), "--data", str(moved)]) == 0
+    assert capsys.readouterr().err.count(doubt) == 1  # for both kinds of weights
+    assert main([*again, str(tmp_path / "again")]) == 0
+    assert doubt in capsys.readouterr().err
+    (moved / "cat" / "new.png").unlink()  # as it was: divided as it was
+    assert main(["evaluate", str(out), "--data", str(moved)]) == 0
+    assert main([*again, str(tmp_path / "once-more")]) == 0
+    seen = capsys.readouterr()
+    assert "warning" not in seen.out + seen.err
+    for part in ("train", "test"):  # what has a test of its own is not divided
+        shutil.copytree(moved, tmp_path / "parts" / part)
+    assert main(["evaluate", str(out), "--data", str(tmp_path / "parts")]) == 0
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_one_network_and_one_training_are_tested_alone(retrained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-import evospace.retraining.job
+import evospace.runs.autosave
 from evospace.cli import main
 from evospace.estimation.evaluation import Evaluation
 from evospace.runs.files import write_json
@@ -51,7 +51,7 @@ class Moments:
         self.count, self._at, self._act = 0, at, act
         for owner, name in MOMENTS:
             patch.setattr(owner, name, self._around(getattr(owner, name)))
-        patch.setattr(evospace.retraining.job, "SAVE_SECONDS", 0.0)
+        patch.setattr(evospace.runs.autosave, "SECONDS", 0.0)
 
     def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -21,13 +22,14 @@ import torch
 
 import evospace.retraining.command
 from evospace.cli import main
-from evospace.errors import CollapseError
+from evospace.errors import CollapseError, DataError
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.job import Say, first_weights, train_job
 from evospace.retraining.work import Retraining, prepare
 from evospace.runs.checkpoints import load_checkpoint, save_checkpoint
 from evospace.runs.lock import claimed
 from evospace.runs.network_file import load_network, save_description, save_network
+from evospace.runs.processes import Queue, Work
 from evospace.runs.retrain_directory import Job
 from evospace.runs.signals import Signals
 from evospace.space.architecture import Architecture
@@ -107,6 +109,27 @@ def test_several_at_a_time_come_to_the_same_bits(undisturbed: tuple[Path, int], 
     command = [sys.executable, "-m", "evospace", "retrain", *args]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert weights_in(tmp_path / "out") == weights_in(folder / "out")
+
+
+def test_a_training_begins_on_nothing_else_than_its_queue_was_made_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out, refused = front(tmp_path / "front.json"), tmp_path / "out", list[str]()
+
+    def run(queue: Queue, works: Mapping[str, Work], *_: str) -> bool:
+        found = json.loads(path.read_text())
+        found["front"].reverse()  # as if the search had found another front meanwhile
+        path.write_text(json.dumps(found))
+        for name, work in works.items():
+            with pytest.raises(DataError, match="network 00"):
+                work(out / name, Signals())
+            refused.append(name)
+        return True
+
+    monkeypatch.setattr(Queue, "run", run)
+    assert main(["retrain", str(path), *FLAGS, "--jobs", "2", "--out", str(out)]) == 0
+    assert refused == ["net-00/seed-0", "net-01/seed-0"]
+    assert not list(out.rglob("*.safetensors"))
 
 
 def test_ctrl_c_reaches_trainings_in_processes_as_one_line(undisturbed: tuple[Path, int], tmp_path: Path) -> None:

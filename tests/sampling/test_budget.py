@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import evospace.sampling.budget
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.errors import BudgetError
@@ -162,6 +163,17 @@ def test_few_bins_stay_exact_after_the_check(case: Case, window: Budget, bins: i
     assert sampler.possible == bool(found)
     if found and sum(found.values()) > 1e-2:
         assert set(sampler.draw(10, np.random.default_rng(0))) <= set(found)
+
+
+def test_one_draw_is_found_where_a_bin_holds_hardly_any_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight blocks of costs 1 to 32: one draw in thirty of the binned window has exactly the cost."""
+    space = SearchSpace((tuple("abcdef"),) * 8, (True,) * 8, "single")
+    table = CostTable(metric="macs", fixed=0, ops=({name: 2**i for i, name in enumerate("abcdef")},) * 8)
+    window = Budget.parse("macs=240..240")
+    sampler = WindowSampler(space, table, window, [np.full(6, 1 / 6)] * 8, bins=10)
+    monkeypatch.setattr(evospace.sampling.budget, "_FILTERED", 20)
+    rng = np.random.default_rng(0)
+    assert all(table.cost(sampler.draw(1, rng)[0]) == 240 for _ in range(30))
 
 
 def test_peaked_gates_are_drawn_from_until_enough_is_found() -> None:

@@ -4,14 +4,17 @@ import itertools
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 
 from evospace.config import SearchConfig
+from evospace.cost.table import CostTable
 from evospace.estimation.evaluation import Evaluation
 from evospace.space.architecture import Architecture
 from evospace.strategies.contract import RoundResult, SearchState
-from evospace.strategies.nse import _rehearsed, evolve, first_state
+from evospace.strategies.nse import _rehearsed, evolve, extended, first_state
 from evospace.strategies.queues import default_rounds, shuffled
+from evospace.strategies.rounds import sample
 from tests.strategies import table_lab
 from tests.strategies.table_lab import NAMES, nearness, problem
 
@@ -141,3 +144,23 @@ def test_the_ledger_tells_of_every_active_operation() -> None:
         assert pairs == {(b, n) for b, names in enumerate(space.candidates) for n in names}
         kept = {(r.block, r.operation) for r in result.ledger if r.outcome == "kept"}
         assert kept == {(b, n) for b, names in enumerate(result.state.inherited) for n in names}
+
+
+def test_an_extended_search_has_its_new_operations_last_and_as_many_more_rounds_as_they_need() -> None:
+    """With K = 3 two operations a round, beside one that is inherited: the longest queue of five takes three rounds."""
+    state = SearchState(round=4, rounds=6, inherited=(("a",), ("b",)), waiting=(("x",), ("y", "z", "w")))
+    found = extended(state, (("new", "newer"), ("new", "newer")), 3)
+    assert found == replace(state, waiting=(("x", "new", "newer"), ("y", "z", "w", "new", "newer")), rounds=4 + 3)
+
+
+def test_what_is_sampled_just_below_the_window_keeps_the_further_limits_too() -> None:
+    """Cheap operations have many parameters here: `op0` 20 and `op6` 14, beside 10 and 16 MACs."""
+    given = problem("macs=33..36", blocks=2)
+    parameters = CostTable(metric="params", fixed=0, ops=({name: 20 - i for i, name in enumerate(NAMES)},) * 2)
+    made = replace(given, tables={**given.tables, "params": parameters}, limits={"params": 34})
+    found, _ = sample(made, TableLab().train(1, made.full, "nse"), 480, np.random.default_rng(0))
+    # Of two operations i and j an architecture has 5 + 20 + i + j MACs and 40 - i - j parameters: those just below the
+    # window, of 29 to 32 MACs, have 36 to 33.
+    kept = {(i, j) for i, j in itertools.product(range(7), repeat=2) if 6 <= i + j <= 11}
+    assert {a.blocks for a in found} == {((f"op{i}",), (f"op{j}",)) for i, j in kept}
+    assert len(found) == len(kept)

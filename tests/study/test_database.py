@@ -88,9 +88,9 @@ def test_a_damaged_row_is_told_in_a_line(tmp_path: Path, column: str, value: str
 def test_more_that_does_not_go_with_what_there_is_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     study = StudyDirectory(tmp_path / "study")
     first = settings(strategies="nse", operations="5", lengths="1", epochs=1, seeds=1, out=str(study.path))
-    study.open(first)
+    study.open(first, {})
     with pytest.raises(UsageError, match="more than 5 % off"):
-        study.open(replace(first, operations="27", lengths="7"))  # 27 at length 1 is an epoch in seven rounds
+        study.open(replace(first, operations="27", lengths="7"), {})  # 27 at length 1 is an epoch in seven rounds
     assert study.require() == first
 
 
@@ -104,21 +104,21 @@ def test_a_job_is_claimed_once(tmp_path: Path) -> None:
 def test_a_folder_is_opened_again_for_the_same_study_and_for_more_of_it(tmp_path: Path) -> None:
     study = StudyDirectory(tmp_path / "study")
     first = settings(strategies="nse", seeds=1, out=str(study.path))
-    study.open(first)
-    study.open(replace(first, strategies="spos", seeds=2, jobs=4, minutes=8.0))
+    study.open(first, {})
+    study.open(replace(first, strategies="spos", seeds=2, jobs=4, minutes=8.0), {})
     stored = study.require()
     assert (stored.strategies, stored.seeds) == ("nse,spos", 2)
     assert stored.minutes == 0  # are of one call
     with pytest.raises(UsageError, match=r"lr: 0\.1 -> 0\.2; threads: 1 -> 2"):
-        study.open(replace(first, lr=0.2, threads=2))
+        study.open(replace(first, lr=0.2, threads=2), {})
     with pytest.raises(UsageError, match="holds a study of space-size, not of ablation"):
-        study.open(replace(first, kind="ablation"))
+        study.open(replace(first, kind="ablation"), {})
     (tmp_path / "other").mkdir()
     (tmp_path / "other/notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty and holds no study"):
-        StudyDirectory(tmp_path / "other").open(first)
+        StudyDirectory(tmp_path / "other").open(first, {})
     with pytest.raises(UsageError, match="holds no study"):
         StudyDirectory(tmp_path / "other").require()
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be used"):
-        StudyDirectory(tmp_path / "file/study").open(first)
+        StudyDirectory(tmp_path / "file/study").open(first, {})

@@ -132,7 +132,7 @@ def _means(axes: Axes) -> list[list[tuple[float, int]]]:
 def test_a_study_of_one_method_at_one_size_has_no_effects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = StudyDirectory(tmp_path / "study")
     made = settings(strategies="nse", operations="5", seeds=1, out=str(study.path))
-    study.open(made)
+    study.open(made, {})
     study.database.add(plan_jobs(made)[0], result=result(0.9))
     assert main(["study", "report", str(study.path)]) == 0
     assert "effects.png" not in capsys.readouterr().out
@@ -142,7 +142,7 @@ def test_a_study_of_one_method_at_one_size_has_no_effects(tmp_path: Path, capsys
 def test_a_study_in_which_every_job_failed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = StudyDirectory(tmp_path / "study")
     made = settings(strategies="nse", operations="5,27", seeds=1, out=str(study.path))
-    study.open(made)
+    study.open(made, {})
     study.database.add(plan_jobs(made)[0], failure="no network fits")
     assert main(["study", "report", str(study.path)]) == 0
     out = capsys.readouterr().out
@@ -157,7 +157,7 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["study", "report", str(study.path)]) == 2
     assert "holds no study" in capsys.readouterr().err
     made = settings(strategies="nse,regularized-evolution", operations="5,27", seeds=2, out=str(study.path))
-    study.open(made)
+    study.open(made, {})
     assert main(["study", "report", str(study.path)]) == 4
     assert "no job is finished" in capsys.readouterr().err
     for job in plan_jobs(made):

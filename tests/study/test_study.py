@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from evospace.config import SearchConfig
 from evospace.errors import BudgetError, CollapseError, DataError, EvospaceError, InterruptedRunError, UsageError
 from evospace.retraining.config import RetrainConfig
 from evospace.runs.front import read_front
-from evospace.runs.processes import Queue
+from evospace.runs.processes import Queue, Work
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.study.command import _check_first
@@ -31,6 +32,7 @@ from evospace.study.plan import Job, plan_jobs
 from evospace.study.retrained import is_result
 from evospace.study.settings import StudySettings
 from evospace.study.worker import DoJob
+from tests.bad_input import folder, picture
 from tests.study.made import QUICK, settings
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +53,7 @@ def quick(out: Path, **changes: Any) -> tuple[StudySettings, StudyDirectory, Job
         }
     )
     study = StudyDirectory(out)
-    study.open(made)
+    study.open(made, {})
     return made, study, plan_jobs(made)[0]
 
 
@@ -277,11 +279,41 @@ def test_other_settings_are_listed_and_a_preset_of_the_other_kind_is_refused(
     assert "holds a study of space-size" in capsys.readouterr().err
 
 
+def test_a_study_goes_on_with_the_images_it_was_begun_with_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = list[str]()
+
+    def run(queue: Queue, works: Mapping[str, Work], *_: str) -> bool:
+        begun.extend(works)
+        return True
+
+    monkeypatch.setattr(Queue, "run", run)
+    images, out = tmp_path / "images", tmp_path / "study"
+    folder(str(images), count=20)
+    flags = ["--data", str(images), "--budget", "macs=1M", "--strategies", "random-draw", "--operations", "5"]
+    again = ["study", "space-size", "--out", str(out)]
+    assert main([*again, *flags, "--seeds", "1"]) == 0
+    assert main([*again, "--seeds", "2"]) == 0
+    assert begun == ["random-draw-n5-x1-s0", "random-draw-n5-x1-s0", "random-draw-n5-x1-s1"]
+    picture(9999).save(images / "a" / "new.png")
+    assert main(again) == 4
+    assert "are not what" in capsys.readouterr().err
+    assert len(begun) == 3
+    stored = json.loads((out / "environment.json").read_text())
+    del stored["contents"]  # as of a study that was begun before they were stored
+    (out / "environment.json").write_text(json.dumps(stored))
+    assert main(again) == 0
+    (out / "environment.json").write_text("[]")
+    assert main(again) == 4
+    assert "environment.json: missing or damaged" in capsys.readouterr().err
+
+
 def test_an_ablation_has_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, study, _ = quick(tmp_path / "study", kind="ablation", variants="no-lock", operations="4,5")
     assert main(["study", "ablation", "--out", str(study.path), "--operations", "4"]) == 2
     assert "holds an ablation of 5 operations per block, not of 4; use those" in capsys.readouterr().err
-    study.open(replace(study.require(), operations="5"))
+    study.open(replace(study.require(), operations="5"), {})
 
 
 def test_a_budget_that_several_operations_a_block_reach_is_no_error_of_the_study() -> None:
@@ -375,3 +407,22 @@ def test_a_ranking_is_told_and_goes_on(
     monkeypatch.setattr(Queue, "run", breaks)
     assert main(["study", "ranking", str(run), "--networks", "6", *flags]) == 2
     assert "trainings ended without a result (see above; the first: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reference", [(20.0, 40.0), (40.0, 20.0)])
+@pytest.mark.parametrize("own", [(10.0, 30.0), (30.0, 10.0)])
+def test_the_shorter_of_two_estimates_counts(
+    own: tuple[float, float], reference: tuple[float, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"spos": iter(own), "nse": iter(reference)}
+
+    def plan(config: SearchConfig) -> tuple[list[str], dict[str, float]]:
+        return [], {"train_seconds": next(seconds[config.strategy])}
+
+    monkeypatch.setattr(evospace.study.worker, "plan", plan)
+    monkeypatch.setattr(evospace.study.worker, "search", interrupted)
+    made, study, job = quick(tmp_path / "study", strategies="spos", equal="seconds")
+    with pytest.raises(InterruptedRunError, match="at 2 epochs"):
+        do(made, study, job)
+    decided = json.loads((study.job(job.key) / "decided.json").read_text())
+    assert decided == {"epochs": 2, "estimated_seconds": 10.0, "estimated_reference_seconds": 20.0}

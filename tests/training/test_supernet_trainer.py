@@ -1,5 +1,7 @@
 """A tiny supernet on random images: determinism, pruning inside the budget, the collapse guard."""
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -42,6 +44,11 @@ SKELETON = make_skeleton(None, image_size=8, image_channels=1)
 SPACE = SearchSpace.over(SKELETON.blocks(), ("mbconv_k3_e1", "mbconv_k3_e3", "conv_k3_e1"))
 TABLE = cost_tables(SKELETON, SPACE, 3)["macs"]
 BUDGET = Budget.parse("macs=300K..400K")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 def split(count: int) -> InMemorySplit:
@@ -304,3 +311,72 @@ def test_a_copy_of_another_space_is_refused() -> None:
     other = replace(trainer(), space=smaller, make=lambda: SuperNet(SKELETON, smaller, 3))
     with pytest.raises(DataError, match="does not fit"):
         restore(other.start(), copy)
+
+
+def rates_of(work: RoundTrainer) -> list[float]:
+    """The learning rate of every weight step that was finished."""
+    seen: list[float] = []
+    replace(work, on_step=lambda p: seen.append(p.state.weight_optimiser.param_groups[0]["lr"])).run()
+    return seen
+
+
+def rates(peak: float, warmup: int, steps: int) -> list[float]:
+    """From a quarter of the peak to the peak, and down half a cosine."""
+    rising = [peak * (0.25 + 0.75 * step / warmup) for step in range(warmup)]
+    left = steps - warmup
+    return rising + [peak * (1 + math.cos(math.pi * step / left)) / 2 for step in range(left)]
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(5, 1), (15, 2)])
+def test_the_rate_rises_for_two_epochs_but_for_no_more_than_a_fifth_of_the_steps(epochs: int, warmup: int) -> None:
+    """An epoch has one step."""
+    work = replace(trainer(epochs=epochs, lr=0.04), rule=UniformRule(), train=split(8))
+    assert rates_of(work) == pytest.approx(rates(0.04, warmup, epochs))
+
+
+def test_a_collapsed_epoch_is_done_again_at_half_the_rate_and_so_are_those_after_it() -> None:
+    """Three epochs of four steps, of which the first two warm up; the second epoch fails in its first step."""
+    work = replace(trainer(epochs=3, lr=0.04), rule=UniformRule(), train=FailsOnce(split(32)))
+    whole = rates(0.04, 2, 12)
+    assert rates_of(work) == pytest.approx(whole[:4] + [rate / 2 for rate in whole[4:]])
+
+
+def test_every_further_roll_back_halves_the_rate_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step of the round fails three times."""
+    clip, norms = nn.utils.clip_grad_norm_, list[Tensor]()
+
+    def spoilt(parameters: list[nn.Parameter], most: float) -> Tensor:
+        norms.append(clip(parameters, most))
+        return norms[-1] if len(norms) > 3 else torch.tensor(float("inf"))
+
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", spoilt)
+    work = replace(trainer(epochs=1, lr=0.04), rule=UniformRule())
+    assert rates_of(work) == pytest.approx(rates(0.04 / 8, 0, 4))
+
+
+def test_a_fitness_step_follows_every_second_weight_step() -> None:
+    alphas = [trainer().start().fitness.alpha.detach().clone()]
+    replace(trainer(), on_step=lambda p: alphas.append(p.state.fitness.alpha.detach().clone())).run()
+    moved = [not torch.equal(before, after) for before, after in itertools.pairwise(alphas)]
+    assert moved == [False, True] * 4
+
+
+def test_alpha_follows_the_last_gradient_alone_scaled_by_the_mean_square_of_all() -> None:
+    """A first moment of the usual 0.9 would go on against the first gradient, which is ten times the second."""
+    state = trainer().start()
+    optimiser, alpha = state.fitness_optimiser, state.fitness.alpha
+    (group,) = optimiser.param_groups
+    expected, square = alpha.detach().clone(), 0.0
+    for step, gradient in enumerate((1.0, -0.1, 0.02), start=1):
+        alpha.grad = torch.full_like(alpha, gradient)
+        optimiser.step()
+        square = 0.999 * square + 0.001 * gradient**2
+        expected -= group["lr"] * gradient / math.sqrt(square / (1 - 0.999**step))
+        torch.testing.assert_close(alpha.detach(), expected)
+
+
+@pytest.mark.parametrize(("epochs", "lr"), [(2, 0.1), (500, 0.03), (5000, 0.005)])
+def test_the_fewer_its_steps_the_longer_are_those_of_the_fitness(epochs: int, lr: float) -> None:
+    """Two fitness steps an epoch: 30 over their number, between 0.005 and 0.1."""
+    (group,) = trainer(epochs=epochs).start().fitness_optimiser.param_groups
+    assert group["lr"] == pytest.approx(lr)

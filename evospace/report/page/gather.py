@@ -1,6 +1,5 @@
 """Everything that a run directory holds for its page. Only read, never run: no operation of a user is imported."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from evospace.report.page.retrained import Retrained, read_retrained
 from evospace.report.page.traces import Curve, read_curves
 from evospace.runs.contents import LARGEST
 from evospace.runs.run_directory import RunDirectory
-from evospace.runs.stored_settings import read_config
+from evospace.runs.stored_settings import read_config, search_again
 from evospace.strategies.contract import SearchState
 from evospace.strategies.ledger import LedgerRow
 
@@ -84,7 +83,7 @@ def gather(path: Path) -> RunFacts:
     run.database.check()
     states = tuple(run.database.states())
     if not states:
-        again = f"evospace search --out {shlex.quote(str(path))} --resume"
+        again = search_again(path)
         raise UsageError(f"{path}: the search has no finished round yet; go on with it first: {again}")
     notes: list[str] = []
     extended_from, extended_by = _extended(path)
