@@ -68,7 +68,7 @@ def main() -> None:
         accuracies = []
         for seed in range(args.seeds):
             network = trained(front, best.architecture, data.train, recipe, seed)
-            accuracies.append(accuracy_of(network, data.test))
+            accuracies.append(float(accuracy_of(network, data.test)))  # a reason why there is none ends it
             print(
                 f"round {state.round}: {best.macs:,} MACs, seed {seed}: test {100 * accuracies[-1]:.2f} %", flush=True
             )

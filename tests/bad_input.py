@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from evospace.cli import main
+from evospace.cost.latency_file import table_to_json
 from evospace.estimation.evaluation import Evaluation
 from evospace.ops.pools import pool_names
 from evospace.runs.checkpoints import save_checkpoint
@@ -314,7 +315,7 @@ def latencies(content: bytes | dict[str, Any] | None = None, names: str = "mobil
     """A latency table for searches on digits, changed; or other bytes in its place."""
 
     def make() -> None:
-        data = digits_table(pool_names(names)).to_json() | (content if isinstance(content, dict) else {})
+        data = table_to_json(digits_table(pool_names(names))) | (content if isinstance(content, dict) else {})
         Path("t.json").write_bytes(content if isinstance(content, bytes) else json.dumps(data).encode())
 
     return make

@@ -9,6 +9,7 @@ import torch
 
 from evospace import search_command as module
 from evospace.cli import main
+from evospace.cost.latency_file import table_to_json
 from evospace.cost.latency_table import LatencyTable
 from evospace.errors import UsageError
 from evospace.ops.pools import pool_names
@@ -33,7 +34,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def saved(path: Path, table: LatencyTable = TABLE, **changes: Any) -> str:
-    path.write_text(json.dumps(table.to_json() | changes))
+    path.write_text(json.dumps(table_to_json(table) | changes))
     return str(path)
 
 
@@ -106,7 +107,7 @@ def test_another_table_cannot_take_a_run_over(tmp_path: Path, capsys: pytest.Cap
     assert search(tmp_path, "--resume", table=verified_later) == 0
     grown = saved(tmp_path / "t.json", digits_table([*pool_names("mobile27"), "conv_k3_e1"]))
     assert search(tmp_path, "--resume", table=grown) == 0
-    slower = TABLE.to_json()
+    slower = table_to_json(TABLE)
     slower["fit"]["constant"] += 50_000
     (tmp_path / "t.json").write_text(json.dumps(slower))
     assert search(tmp_path, "--resume", "--max-rounds", "3", table=str(tmp_path / "t.json")) == 4
@@ -128,7 +129,7 @@ def test_an_extension_counts_the_old_front_the_same(tmp_path: Path, capsys: pyte
     table = saved(tmp_path / "t.json", digits_table(more))
     flags = ["--pool", "latency19:kind==conv", "--max-rounds", "1", "--latency-table", table]
     assert main(["extend", str(tmp_path / "run"), *flags, "--out", str(tmp_path / "more")]) == 0
-    data = digits_table(more).to_json()
+    data = table_to_json(digits_table(more))
     data["fit"]["scale"] = 2.0
     (tmp_path / "t.json").write_text(json.dumps(data))
     assert main(["extend", str(tmp_path / "run"), *flags, "--out", str(tmp_path / "other")]) == 4

@@ -10,7 +10,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "seeding", "registry", "reading", "settings_file"),
     ("ops", "devices"),
     ("space",),
-    ("cost", "cost.table", "cost.budget", "sampling", "config"),
+    ("cost", "sampling", "config"),
     ("supernet",),
     ("cost.count", "cost.network_cost"),
     ("data",),
@@ -92,6 +92,34 @@ def test_no_import_goes_in_a_circle() -> None:
         graphlib.TopologicalSorter(GRAPH).prepare()
     except graphlib.CycleError as error:
         raise AssertionError(" imports ".join(reversed(error.args[1]))) from None
+
+
+def reached(module: str) -> set[str]:
+    """What importing `module` runs of the package: what it imports, and the packages around that, as far as it goes."""
+    found, new = set[str](), {module}
+    while new:
+        found |= new
+        parents = {name.rpartition(".")[0] for name in new} & FILES.keys()
+        new = (parents | {other for name in new for other in GRAPH[name]}) - found
+    return found
+
+
+def loads_torch(module: str) -> bool:
+    roots: set[str] = set()
+    for statement in run_on_import(ast.parse(FILES[module].read_text(encoding="utf-8")).body):
+        if isinstance(statement, ast.Import):
+            roots |= {alias.name.partition(".")[0] for alias in statement.names}
+        elif isinstance(statement, ast.ImportFrom):
+            roots.add(str(statement.module).partition(".")[0])
+    return bool(roots & {"torch", "torchvision", "timm"})
+
+
+def test_what_promises_to_do_without_torch_does() -> None:
+    texts = {module: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for module, path in FILES.items()}
+    promised = [module for module, text in texts.items() if text and "o torch here" in text]
+    assert len(promised) > 40
+    broken = {module: sorted(filter(loads_torch, reached(module))) for module in promised}
+    assert not {module: by for module, by in broken.items() if by}
 
 
 def test_the_graph_was_read() -> None:

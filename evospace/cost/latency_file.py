@@ -1,15 +1,17 @@
-"""Reads `table.json`, in which nothing is trusted. No torch here."""
+"""Reads and writes `table.json`; in one that is read nothing is trusted. No torch here."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evospace.cost.latency_table import FORMAT, BlockTimings, Fit, LatencyTable, Setting, TimedNetwork, Timing
+from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, Setting, TimedNetwork, Timing
 from evospace.errors import DataError, UsageError, reason
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.reading import read_json
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import Skeleton
 
+FORMAT = 1
 LARGEST = 1 << 27
 """No table is larger than this many bytes."""
 
@@ -91,3 +93,34 @@ def _number(value: Any) -> float:
     if type(value) not in (int, float) or not abs(value) < 1e15:
         raise ValueError("not a number that makes sense")
     return float(value)
+
+
+def table_to_json(table: LatencyTable) -> dict[str, Any]:
+    """The content of `table.json` (format 1)."""
+    return {
+        "format": FORMAT,
+        "setting": asdict(table.setting) | {"dtype": "float32"},
+        "machine": dict(table.machine),
+        "skeleton": table.skeleton.to_json(),
+        "classes": table.classes,
+        "reference_ns": table.reference_ns,
+        "fixed": {name: asdict(timing) for name, timing in table.fixed.items()},
+        "blocks": [
+            {
+                "shape": asdict(shape),
+                "base": asdict(timings.base),
+                "operations": {name: asdict(timing) for name, timing in timings.operations.items()},
+                "params": timings.params,
+            }
+            for shape, timings in table.blocks.items()
+        ],
+        "networks": [network_to_json(n) for n in table.networks],
+        "fit": asdict(table.fit) if table.fit else None,
+        "verification": table.verification,
+        "sources": dict(table.sources),
+    }
+
+
+def network_to_json(network: TimedNetwork) -> dict[str, Any]:
+    """An architecture and its time."""
+    return {"architecture": network.architecture.to_json(), **asdict(network.timing)}

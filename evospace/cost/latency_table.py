@@ -19,7 +19,6 @@ from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import Skeleton
 
-FORMAT = 1
 STEP = 100
 """Costs are rounded to this many nanoseconds: finer than any timing, and coarse enough to sample exactly."""
 Runtime = Literal["torch", "onnxruntime"]
@@ -220,36 +219,6 @@ class LatencyTable:
         if any(name in gone for network in self.networks for names in network.architecture.blocks for name in names):
             table = replace(table, networks=(), fit=None)
         return table
-
-    def to_json(self) -> dict[str, Any]:
-        """The file's content (format 1)."""
-        return {
-            "format": FORMAT,
-            "setting": asdict(self.setting) | {"dtype": "float32"},
-            "machine": dict(self.machine),
-            "skeleton": self.skeleton.to_json(),
-            "classes": self.classes,
-            "reference_ns": self.reference_ns,
-            "fixed": {name: asdict(timing) for name, timing in self.fixed.items()},
-            "blocks": [
-                {
-                    "shape": asdict(shape),
-                    "base": asdict(timings.base),
-                    "operations": {name: asdict(timing) for name, timing in timings.operations.items()},
-                    "params": timings.params,
-                }
-                for shape, timings in self.blocks.items()
-            ],
-            "networks": [network_to_json(n) for n in self.networks],
-            "fit": asdict(self.fit) if self.fit else None,
-            "verification": self.verification,
-            "sources": dict(self.sources),
-        }
-
-
-def network_to_json(network: TimedNetwork) -> dict[str, Any]:
-    """An architecture and its time."""
-    return {"architecture": network.architecture.to_json(), **asdict(network.timing)}
 
 
 def _rounded(ns: float) -> int:

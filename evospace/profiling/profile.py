@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from evospace.cost.count import count_op
-from evospace.cost.latency_file import read_latency_table
+from evospace.cost.latency_file import read_latency_table, table_to_json
 from evospace.cost.latency_table import (
     BlockTimings,
     LatencyTable,
@@ -98,7 +98,7 @@ class Profile:
             self.say(f"going on with {self.out}")
             table = self._without_changed(table)
         else:
-            write_json(self.out, table.to_json())  # tells at once whether it can be written
+            write_json(self.out, table_to_json(table))  # tells at once whether it can be written
         sources = {kind: sha for kind, sha in self._sources().items() if sha}
         table = replace(table, sources={**table.sources, **sources})
         return table, reference_watch(table)[0]
@@ -188,7 +188,7 @@ class Profile:
 
     def _store(self, table: LatencyTable, watch: Watch) -> LatencyTable:
         table = replace(table, reference_ns=max(round(1e9 * watch.best), 1))
-        write_json(self.out, table.to_json())
+        write_json(self.out, table_to_json(table))
         return table
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from evospace.cost.latency_file import read_latency_table
-from evospace.cost.latency_table import LatencyTable, TimedNetwork, network_to_json
+from evospace.cost.latency_file import network_to_json, read_latency_table, table_to_json
+from evospace.cost.latency_table import LatencyTable, TimedNetwork
 from evospace.errors import UsageError
 from evospace.profiling.fit import Floats, mean_error, rank_correlation, worst_error
 from evospace.profiling.measure import require_same_machine
@@ -51,7 +51,7 @@ def _verified(path: Path, table: LatencyTable, networks: int, seed: int, say: Sa
         first, again = (_series(table, chosen, watch, live, number) for number in (1, 2))
     verification = _compare(table, first, again, middle) | {"date": time.strftime("%Y-%m-%d")}
     table = replace(table, verification=verification)
-    write_json(path, table.to_json())
+    write_json(path, table_to_json(table))
     draw_verification(path.with_suffix(".png"), table)
     return table
 

@@ -37,23 +37,33 @@ class Fitness(nn.Module):
 
     initial: Tensor
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, *, skips: bool = False) -> None:
+        """`skips`: in a single-branch space a block's skip has an alpha of its own, which is 0 otherwise."""
         super().__init__()
         pairs = [(b, name) for b, names in enumerate(space.candidates) for name in names]
         self.index = {pair: i for i, pair in enumerate(pairs)}
+        optional = [b for b, needed in enumerate(space.required) if skips and not needed]
+        self.skip = {b: len(pairs) + i for i, b in enumerate(optional)}
         starts = [start for start, names in zip(log_odds(space), space.candidates, strict=True) for _ in names]
+        starts += [0.0] * len(optional)
         self.register_buffer("initial", torch.tensor(starts, dtype=torch.get_default_dtype()), persistent=False)
         self.alpha = nn.Parameter(self.initial.clone())
 
     def values(self, space: SearchSpace) -> list[np.ndarray]:
-        """Per block the alphas ``[K]`` of the candidates in `space`, in their order."""
+        """Per block the alphas ``[K]`` of the candidates in `space`, in their order, less that of the skip."""
         alpha = self.alpha.detach().cpu().double().numpy()
-        return [alpha[[self.index[b, name] for name in names]] for b, names in enumerate(space.candidates)]
+        return [
+            alpha[[self.index[b, name] for name in names]] - (alpha[self.skip[b]] if b in self.skip else 0.0)
+            for b, names in enumerate(space.candidates)
+        ]
 
     def learned(self) -> dict[tuple[int, str], float]:
-        """Fitness of each (block, operation): how far alpha has moved from where it began."""
+        """Fitness of each (block, operation): how far alpha has moved from where it began, less how far the skip's."""
         moved = (self.alpha.detach() - self.initial).cpu().tolist()
-        return {pair: moved[i] for pair, i in self.index.items()}
+        return {
+            (b, name): moved[i] - (moved[self.skip[b]] if b in self.skip else 0.0)
+            for (b, name), i in self.index.items()
+        }
 
     def probabilities(self, space: SearchSpace) -> list[np.ndarray]:
         """Per block the probabilities ``[K]``: Bernoulli in a multi-branch space, else one-of-K beside a skip."""
@@ -108,13 +118,15 @@ def first_weights(fitness: Fitness, space: SearchSpace, pairs: Sequence[Pair]) -
     """u ``[blocks]``: per block q(S) / (q(S) + q(S')), and 1 where there is no pair.
 
     Gates on which S and S' agree cancel: u = sigmoid(sum of logit p over S - S', less that over S' - S).
-    In a single-branch space the logits are the alphas themselves, a skip's is 0.
+    In a single-branch space the logits are the alphas themselves; a skip's is 0 where it has none.
     """
-    signs = torch.zeros(len(pairs), len(fitness.index), dtype=fitness.alpha.dtype)
+    signs = torch.zeros(len(pairs), len(fitness.alpha), dtype=fitness.alpha.dtype)
     for b, pair in enumerate(pairs):
         for sign, chosen, other in ((1.0, pair[0], pair[-1]), (-1.0, pair[-1], pair[0])):
             for name in set(chosen) - set(other):
                 signs[b, fitness.index[b, name]] = sign
+            if other and not chosen and b in fitness.skip:
+                signs[b, fitness.skip[b]] = sign
     alpha = fitness.alpha
     logits = torch.logit(probability(alpha)) if space.branches == "multi" else alpha
     paired = torch.tensor([len(pair) == 2 for pair in pairs], device=alpha.device)

@@ -23,12 +23,14 @@ def block_options(space: SearchSpace) -> tuple[tuple[tuple[str, ...], ...], ...]
 
 
 def block_logits(fitness: Fitness, space: SearchSpace) -> tuple[Tensor, ...]:
-    """Per block the logits ``[options]``: alpha of each candidate, and 0 for a skip. Differentiable in alpha."""
-    zero = fitness.alpha.new_zeros(1)
-    return tuple(
-        torch.cat([fitness.alpha[[fitness.index[b, name] for name in names]], zero[: not needed]])
-        for b, (names, needed) in enumerate(zip(space.candidates, space.required, strict=True))
-    )
+    """Per block the logits ``[options]``: alpha of each candidate and of a skip. Differentiable in alpha."""
+    return tuple(fitness.alpha[block_indices(fitness, space, b)] for b in range(len(space.candidates)))
+
+
+def block_indices(fitness: Fitness, space: SearchSpace, block: int) -> list[int]:
+    """Where in alpha the logits ``[options]`` of a block lie."""
+    skip = [] if space.required[block] else [fitness.skip[block]]
+    return [fitness.index[block, name] for name in space.candidates[block]] + skip
 
 
 def block_shares(fitness: Fitness, space: SearchSpace) -> tuple[Tensor, ...]:

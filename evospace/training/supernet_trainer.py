@@ -103,7 +103,7 @@ class RoundTrainer:
     def start(self) -> TrainState:
         """An untrained supernet with fresh fitness and optimisers."""
         supernet = self.make()
-        fitness = Fitness(self.space).to(next(supernet.parameters()).device)
+        fitness = Fitness(self.space, skips=self.rule.skips).to(next(supernet.parameters()).device)
         fitness_steps = max(self._fitness_steps(self.settings.epochs * self.steps_per_epoch), 1)
         lr = min(max(TRAVEL / fitness_steps, LR_LOW), LR_HIGH)
         return TrainState(

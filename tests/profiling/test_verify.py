@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evospace.cost.latency_file import read_latency_table
+from evospace.cost.latency_file import read_latency_table, table_to_json
 from evospace.cost.latency_table import LatencyTable, TimedNetwork
 from evospace.errors import DataError
 from evospace.ops.pools import pool_names
@@ -20,7 +20,7 @@ from tests.profiling.tables import OPS, TINY, made_table, timing
 
 
 def saved(path: Path, table: LatencyTable) -> Path:
-    path.write_text(json.dumps(table.to_json()))
+    path.write_text(json.dumps(table_to_json(table)))
     return path
 
 
@@ -78,7 +78,7 @@ def test_networks_of_the_fit_are_not_unseen(tmp_path: Path, off: list[float]) ->
     assert first is not None
     seen = [Architecture.from_json(n["architecture"]) for n in first["networks"][:10]]
     networks = [{"architecture": a.to_json(), "ns": 1, "spread": 0.0, "passes": 3} for a in seen]
-    data = table.to_json() | {"networks": networks}
+    data = table_to_json(table) | {"networks": networks}
     path = tmp_path / "b.json"
     path.write_text(json.dumps(data))
     second = run(path).verification
@@ -88,7 +88,7 @@ def test_networks_of_the_fit_are_not_unseen(tmp_path: Path, off: list[float]) ->
 
 def test_an_unfinished_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
-    path.write_text(json.dumps(made_table(TINY, pool_names("mobile27")).to_json() | {"fit": None}))
+    path.write_text(json.dumps(table_to_json(made_table(TINY, pool_names("mobile27"))) | {"fit": None}))
     with pytest.raises(DataError, match="unfinished"):
         run(path)
 

@@ -21,11 +21,12 @@ TABLE = CostTable(
         {},
     ),
 )
-ALPHA = (0.3, -1.2, 0.7, 2.0, -0.5, 0.9)
+ALPHA = (0.3, -1.2, 0.7, 2.0, -0.5, 0.9, 0.4, -0.2)
+"""Of the operations, and of the skips of the first and the last block."""
 
 
 def fitness() -> Fitness:
-    made = Fitness(SPACE).double()
+    made = Fitness(SPACE, skips=True).double()
     with torch.no_grad():
         made.alpha.copy_(torch.tensor(ALPHA, dtype=torch.float64))
     return made
@@ -56,9 +57,20 @@ def test_shares_are_the_probabilities_that_paths_are_drawn_by_and_the_skip_has_t
     assert shares[3].tolist() == [1.0]
 
 
-def test_a_skips_logit_is_nought() -> None:
-    assert block_logits(fitness(), SPACE)[0].tolist() == [0.3, -1.2, 0.7, 0.0]
-    assert block_logits(fitness(), SPACE)[1].tolist() == [2.0, -0.5]
+def test_a_skip_has_a_logit_of_its_own_and_a_fitness_is_what_lies_above_it() -> None:
+    made = fitness()
+    assert [logits.tolist() for logits in block_logits(made, SPACE)] == [
+        [0.3, -1.2, 0.7, 0.4],
+        [2.0, -0.5],
+        [0.9],
+        [-0.2],
+    ]
+    assert made.values(SPACE)[0].tolist() == pytest.approx([-0.1, -1.6, 0.3])
+    assert made.values(SPACE)[1].tolist() == [2.0, -0.5]
+    with torch.no_grad():
+        made.alpha.copy_(made.initial + torch.tensor([0.0, 0.5, 0.0, 0.0, 1.0, 0.0, -2.0, 0.0]))
+    moved = [made.learned()[0, name] for name in NAMES] + [made.learned()[1, name] for name in NAMES[:2]]
+    assert moved == pytest.approx([2.0, 2.5, 2.0, 0.0, 1.0])
 
 
 def test_the_cost_of_a_softmax_is_the_tables_expectation_and_its_gradient_p_times_what_a_cost_is_above_it() -> None:
@@ -72,5 +84,7 @@ def test_the_cost_of_a_softmax_is_the_tables_expectation_and_its_gradient_p_time
         for block, costs, names in zip(made.probabilities(SPACE), TABLE.ops, SPACE.candidates, strict=True)
         for p, name in zip(block, names, strict=True)
     ]
+    first, costs = made.probabilities(SPACE)[0], list(TABLE.ops[0].values())
+    of_skips = [float((1 - first.sum()) * -np.dot(first, costs)), 0.0]  # a skip costs nothing
     assert made.alpha.grad is not None
-    assert made.alpha.grad.tolist() == pytest.approx(by_hand, abs=1e-12)
+    assert made.alpha.grad.tolist() == pytest.approx([*by_hand, *of_skips], abs=1e-12)

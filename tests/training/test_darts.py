@@ -44,7 +44,7 @@ LR = 0.3
 def exact_state(space: SearchSpace = SPACE) -> TrainState:
     """Float64, alphas spread out, operations that differ and a head that does not begin at almost nothing."""
     supernet = initialised_supernet(lambda: SuperNet(SKELETON, space, 3), 0, 1, "cpu", aligned=False).double()
-    fitness = Fitness(space).double()
+    fitness = Fitness(space, skips=True).double()
     with torch.no_grad():
         fitness.alpha.copy_(torch.linspace(-1.0, 1.0, len(fitness.alpha)).sin())
         supernet.get_parameter("head.4.weight").mul_(10.0)
@@ -74,18 +74,18 @@ class ByHand(nn.Module):
 
     def forward(self, alpha: Tensor, images: Tensor) -> Tensor:
         x = self.supernet.stem(images)
-        first = 0
-        for block, needed in zip(self.supernet.blocks, SPACE.required, strict=True):
+        skips = iter(alpha[len(NAMES) * len(SPACE.required) :])  # behind the operations' of all blocks
+        for b, (block, needed) in enumerate(zip(self.supernet.blocks, SPACE.required, strict=True)):
             assert isinstance(block, ChoiceBlock)
-            own = alpha[first : first + len(NAMES)]
-            first += len(NAMES)
+            own = alpha[b * len(NAMES) : (b + 1) * len(NAMES)]
             if needed:
                 p = own.exp() / own.exp().sum()
                 x = sum(p[i] * block.ops[name](x) for i, name in enumerate(NAMES))
             else:
-                total = own.exp().sum() + 1.0
+                skip = next(skips).exp()
+                total = own.exp().sum() + skip
                 parts = sum(own[i].exp() / total * (block.ops[name](x) + x) / 2 for i, name in enumerate(NAMES))
-                x = parts + x / total
+                x = parts + skip / total * x
         logits: Tensor = self.supernet.head(x)
         return logits
 
@@ -97,10 +97,11 @@ def loss_by_hand(supernet: SuperNet, alpha: Tensor, data: Batch) -> Tensor:
 def penalty_by_hand(alpha: Tensor) -> Tensor:
     """0.9 ln(E / target)^2."""
     expected = torch.tensor(float(TABLE.fixed), dtype=alpha.dtype)
+    skips = iter(alpha[len(NAMES) * len(SPACE.required) :])
     for b, needed in enumerate(SPACE.required):
         weights = alpha[b * len(NAMES) : (b + 1) * len(NAMES)].exp()
         costs = torch.tensor([TABLE.ops[b][name] for name in NAMES], dtype=alpha.dtype)
-        expected = expected + (weights * costs).sum() / (weights.sum() + (0.0 if needed else 1.0))
+        expected = expected + (weights * costs).sum() / (weights.sum() + (0.0 if needed else next(skips).exp()))
     return 0.9 * torch.log(expected / BUDGET.target) ** 2
 
 

@@ -66,9 +66,8 @@ def test_the_gradient_is_the_papers_over_the_two_paths() -> None:
         costs = [TABLE.ops[b][option[0]] if option else 0 for option in pair]
         dg = [slopes[b, j].item() + slope_of_penalty * costs[j] for j in range(2)]
         for i, option in enumerate(pair):
-            if option:
-                gradient = sum(dg[j] * p[j] * ((i == j) - p[i]) for j in range(2))
-                by_hand[state.fitness.index[b, option[0]]] = gradient
+            own = state.fitness.index[b, option[0]] if option else state.fitness.skip[b]
+            by_hand[own] = sum(dg[j] * p[j] * ((i == j) - p[i]) for j in range(2))
     RULE.fitness_step(state, HELD_OUT, TRAIN, np.random.default_rng(2), 0.1)
     assert state.fitness.alpha.grad is not None
     np.testing.assert_allclose(state.fitness.alpha.grad.numpy(), by_hand, rtol=1e-9, atol=1e-15)
@@ -94,14 +93,13 @@ def test_rescaling_keeps_the_pairs_mass_and_the_ratio_that_the_step_gave_it(pair
         return
     names = (*NAMES, "mbconv_k5_e1")
     space = SearchSpace((names, names[:1]), (required, True), "single")
-    fitness = Fitness(space).double()
+    fitness = Fitness(space, skips=True).double()
     with torch.no_grad():
-        fitness.alpha.copy_(torch.tensor([0.4, -0.3, 1.1, 0.6]))
+        fitness.alpha.copy_(torch.tensor([0.4, -0.3, 1.1, 0.6, *([] if required else [0.2])]))
         before = block_logits(fitness, space)
         old = block_shares(fitness, space)[0]
         for option, by in zip(pair, (0.25, -0.5), strict=True):
-            if option:
-                fitness.alpha[fitness.index[0, option[0]]] += by
+            fitness.alpha[fitness.index[0, option[0]] if option else fitness.skip[0]] += by
         moved = block_shares(fitness, space)[0]
         rescale(fitness, space, (pair, (names[:1],)), before)
         new = block_shares(fitness, space)[0]
@@ -211,3 +209,19 @@ def test_alpha_waits_until_the_weights_know_something() -> None:
     work = replace(trainer(), rule=RULE)
     assert work.settings.epochs * work.steps_per_epoch == 8
     assert [work._fitness_steps(steps) for steps in range(9)] == [0, 0, 0, 0, 1, 1, 2, 2, 3]
+
+
+def test_a_step_moves_the_odds_of_operation_and_skip_as_far_as_those_of_two_operations() -> None:
+    """Adam's steps are of one size: where the skip's logit stood still, depth would be learned at half the rate."""
+    moved: dict[bool, set[float]] = {True: set(), False: set()}
+    for seed in range(6):
+        state = exact_state()
+        pairs = draw_paths(SPACE, state.fitness, np.random.default_rng(seed))
+        before = block_logits(state.fitness, SPACE)
+        RULE.fitness_step(state, HELD_OUT, TRAIN, np.random.default_rng(seed), 0.1)
+        for options, pair, old, new in zip(
+            block_options(SPACE), pairs, before, block_logits(state.fitness, SPACE), strict=True
+        ):
+            i, j = (options.index(option) for option in pair)
+            moved[() in pair].add(round(abs(new[i] - new[j] - old[i] + old[j]).item(), 4))
+    assert moved[True] == moved[False] == {0.1}

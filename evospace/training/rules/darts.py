@@ -42,7 +42,7 @@ class DartsRule(Rule):
     order: Literal[1, 2] = 1
     """1: the gradient with the weights as they are; 2: with the weights one training step ahead."""
 
-    every = 1
+    every, skips = 1, True
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """The mixture at the present alpha, without gradient to it."""

@@ -24,7 +24,7 @@ from evospace.sampling.gates import draw
 from evospace.space.search_space import SearchSpace
 from evospace.supernet.choice_block import Route, route_of
 from evospace.supernet.fitness import Fitness, Pair, draw_pairs, expected_cost, first_weights, log_cost_penalty
-from evospace.supernet.softmax import block_logits, block_options, block_shares, softmax_cost
+from evospace.supernet.softmax import block_indices, block_logits, block_options, block_shares, softmax_cost
 from evospace.training.rules.nse import pair_gradient
 from evospace.training.rules.rule import Rule
 from evospace.training.snapshot import TrainState
@@ -41,7 +41,7 @@ class ProxylessRule(Rule):
     table: CostTable
     budget: Budget
 
-    every, waits = 2, WARM_UP
+    every, waits, skips = 2, WARM_UP, True
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """One architecture, drawn from the present softmax."""
@@ -88,9 +88,7 @@ def rescale(fitness: Fitness, space: SearchSpace, pairs: Sequence[Pair], before:
         ):
             if len(pairs[b]) == 2:
                 logits = _rescaled(old, new, [options.index(option) for option in pairs[b]])
-                names = space.candidates[b]
-                logits = logits if space.required[b] else logits - logits[-1]  # the skip's logit is 0 by definition
-                fitness.alpha[[fitness.index[b, name] for name in names]] = logits[: len(names)]
+                fitness.alpha[block_indices(fitness, space, b)] = logits
 
 
 def _rescaled(old: Tensor, new: Tensor, two: list[int]) -> Tensor:

@@ -16,6 +16,8 @@ class Rule(ABC):
     """A fitness step follows after so many weight steps; 0 for none."""
     waits = 0.0
     """The share of a round's weight steps before the first that a fitness step may follow."""
+    skips = False
+    """Whether a skip has an alpha of its own, as any candidate of a softmax (DARTS, ProxylessNAS)."""
     hardens = False
     """What it trains gets harder as the round goes on: an accuracy that falls is no collapse then."""
 
