@@ -1,5 +1,6 @@
 """`python -m evospace`, and the command `evospace`: where a program that is ended while it loads ends in a line."""
 
+import signal
 import sys
 
 
@@ -8,7 +9,9 @@ def main() -> int:
     try:
         from evospace.cli import main as run
 
-        return run()
+        code = run()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and stored: one more Ctrl-C has nothing to end
+        return code
     except KeyboardInterrupt:
         went_on = "anything went on; all is as it was, go on with --resume"
         text = went_on if "--resume" in sys.argv else "anything was begun"

@@ -11,7 +11,7 @@ import tyro
 
 from evospace.cli_arguments import parse, stored_config, take
 from evospace.errors import UsageError, printable
-from evospace.reading import is_there
+from evospace.reading import is_file, is_there
 from evospace.runs.signals import before_anything
 from evospace.settings_file import load_settings
 
@@ -99,7 +99,7 @@ def retrain_command(args: Sequence[str]) -> int:
     from evospace.retraining.config import SMALL_IMAGES, RetrainConfig, load_recipe
 
     recipe, rest = take("--recipe", args)
-    stored = stored_config(rest)
+    stored = stored_config(rest) or _begun_in_run(rest)
     if stored and recipe:
         raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
     if stored and is_there(stored.parent / "run.db"):
@@ -113,6 +113,17 @@ def retrain_command(args: Sequence[str]) -> int:
 
     retrain(config)
     return 0
+
+
+def _begun_in_run(args: Sequence[str]) -> Path | None:
+    """The settings of the retraining in the run that is named first, where --resume comes without --out."""
+    if "--resume" not in args or args[0].startswith("-") or any(arg.partition("=")[0] == "--out" for arg in args):
+        return None
+    from evospace.networks import run_of
+
+    run = run_of(args[0])
+    path = run.path / "retrained" / "config.yaml" if run else None
+    return path if path and is_file(path) else None
 
 
 def evaluate_command(args: Sequence[str]) -> int:

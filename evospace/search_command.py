@@ -1,6 +1,7 @@
 """`evospace search`: from settings to the front, round by round."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig, load_config
 from evospace.devices import rng_devices
-from evospace.errors import BudgetError, CollapseError, UsageError, unknown_name
+from evospace.errors import BudgetError, CollapseError, DataError, UsageError, unknown_name
 from evospace.experiment import Experiment, prepare
 from evospace.lab import SupernetLab
 from evospace.networks import origin_of
@@ -30,7 +31,7 @@ from evospace.runs.files import write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals, before_anything
-from evospace.strategies.contract import RoundResult, SearchState
+from evospace.strategies.contract import Problem, RoundResult, SearchState
 
 
 def search(config: SearchConfig | None = None, *, bare: bool = False, **settings: Any) -> SearchResult:
@@ -97,6 +98,7 @@ def run(experiment: Experiment, *, bare: bool = False) -> SearchResult:
         if recovered := directory.recover_database():
             screen.print(recovered, soft_wrap=True)
         states = directory.database.states()
+        _require_own(directory, experiment.problem, states)
         state = states[-1] if states else experiment.first_state()
         rounds = state.last(config.max_rounds)
         progress = Progress(screen, rounds=rounds, epochs=config.epochs, done=state.round)
@@ -113,6 +115,18 @@ def run(experiment: Experiment, *, bare: bool = False) -> SearchResult:
         screen.print(outcome_line(plan, directory.database.summaries()), soft_wrap=True)
     screen.print("wrote " + ", ".join(map(str, directory.contents())), soft_wrap=True)
     return SearchResult(run=directory.path, front=members_of(directory, front))
+
+
+def _require_own(directory: RunDirectory, problem: Problem, states: Sequence[SearchState]) -> None:
+    """Raise `DataError` where the rounds in `run.db` are of a search for other operations or another budget."""
+    full, high = problem.full, problem.budget.high
+    for state in states:
+        blocks = list(zip(full.candidates, state.inherited, state.waiting, strict=False))
+        own = len(state.inherited) == len(full.candidates)
+        own = own and all({*inherited, *waiting} <= {*names} for names, inherited, waiting in blocks)
+        own = own and all(e.architecture in full and problem.table.cost(e.architecture) <= high for e in state.front)
+        if not own:
+            raise DataError(f"{directory.path / 'run.db'}: is of another search; put back that of this run")
 
 
 def _board(directory: RunDirectory, epochs: int, done: int) -> SummaryWriter:

@@ -437,3 +437,8 @@ def test_a_name_that_the_file_system_does_not_take_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert main([*command.split(), "a" * 300]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_check_of_nothing_is_no_check_of_the_folder_one_is_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", ""]) == 2
+    assert "no folder of images is given" in capsys.readouterr().err

@@ -291,3 +291,15 @@ def test_two_damaged_databases_end_with_one_line(
     assert len(error) == 1
     assert "run.db" in error[0]
     assert "run-previous.db" in error[0]
+
+
+def test_rounds_of_another_search_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, other, cheap = (tmp_path / name for name in ("run", "other", "cheap"))
+    quick = ["--max-rounds", "1", "--epochs", "1"]
+    assert main([*SEARCH, *quick, "--out", str(run)]) == 0
+    assert main([*SEARCH, *quick, "--pool", "grouped72", "--out", str(other)]) == 0
+    assert main([*SEARCH, *quick, "--budget", "macs=1M", "--out", str(cheap)]) == 0
+    for foreign in (other, cheap):
+        shutil.copyfile(foreign / "run.db", run / "run.db")
+        assert main(["search", "--out", str(run), "--resume", "--max-rounds", "2"]) == 4
+        assert "run.db: is of another search; put back that of this run" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from evospace.data.inspect import ImageFile, Look, Step, array_looks, compare, i
 from evospace.data.layout import Layout, read_layout
 from evospace.data.source import find_folder, load_data, require_folder
 from evospace.data.splits import InMemorySplit
-from evospace.errors import printable
+from evospace.errors import UsageError, printable
 from evospace.space.skeleton import make_skeleton
 
 IMBALANCE = 10
@@ -68,6 +68,8 @@ def check_data(
         UsageError: no such data set or folder, or an image size that no skeleton is meant for.
         DataError: a named data set cannot be had.
     """
+    if not name_or_dir:
+        raise UsageError("no folder of images is given; give one, or a data set, e.g. digits")
     if image_size:
         make_skeleton(None, image_size=image_size, image_channels=3)
     if name_or_dir in READERS:

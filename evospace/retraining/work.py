@@ -13,6 +13,7 @@ from evospace.devices import device_of
 from evospace.errors import DataError, UsageError
 from evospace.networks import FoundNetwork, find_network, find_networks, origin_of, run_of, search_settings
 from evospace.ops.user import load_ops, sources_of
+from evospace.reading import is_file
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.fitting import adapted
 from evospace.runs.contents import Origin, hash_of_test, place_of, where_they_lie_now
@@ -131,6 +132,8 @@ def _start(found: FoundNetwork, config: RetrainConfig) -> Path | None:
         return Path(config.init) if config.init else None
     if found.supernet_weights is None:
         raise UsageError(f"--init supernet: {found.described.name} is not of a run; name RUN or RUN/front.json#i")
+    if not is_file(found.supernet_weights):
+        raise DataError(f"--init supernet: {found.supernet_weights} is not there; put it back, or train without --init")
     return found.supernet_weights
 
 

@@ -17,6 +17,8 @@ DRAWS = 1000
 """Bootstrap samples of the pairs: enough for two digits of a 95 % interval."""
 INTERVAL = (2.5, 97.5)
 """Percentiles of the bootstrap."""
+KNOWN = 0.95
+"""An interval is told where at least this part of the samples has a correlation: the others would be left out of it."""
 FEWEST = 5
 """Pairs below which a rank correlation says nothing: of three, two of six orders are perfect, and all their samples."""
 
@@ -66,7 +68,8 @@ def spread_evenly(scored: Sequence[Scored], n: int) -> list[Scored]:
 def correlations(scores: Sequence[float], tested: Sequence[float], seed: int) -> dict[str, Any]:
     """Kendall's tau-b and Spearman's rho of paired values, each with a 95 % percentile bootstrap interval over pairs.
 
-    `None` for fewer than five pairs, or where all values of a side are the same.
+    `None` for fewer than five pairs, or where all values of a side are the same. Ends of an interval are `None` where
+    so many are that the values of a side are all the same in more than one sample of twenty.
     """
     pairs = np.column_stack([scores, tested]) if len(scores) else np.empty((0, 2))
     drawn = numpy_generator(seed, "ranking-bootstrap").integers(0, max(len(pairs), 1), (DRAWS, len(pairs)))
@@ -79,9 +82,9 @@ def _with_interval(pairs: np.ndarray, drawn: np.ndarray, measure: Callable[..., 
     if len(pairs) < FEWEST or _constant(pairs):
         return None
     values = [measure(*sample.T).statistic for sample in (pairs[i] for i in drawn) if not _constant(sample)]
-    low, high = np.percentile(values, INTERVAL)
-    value = float(measure(*pairs.T).statistic)
-    return {"value": value, "low": float(low), "high": float(high), "pairs": len(pairs)}
+    known = len(values) >= KNOWN * len(drawn)
+    low, high = np.percentile(values, INTERVAL).tolist() if known else (None, None)
+    return {"value": float(measure(*pairs.T).statistic), "low": low, "high": high, "pairs": len(pairs)}
 
 
 def _constant(pairs: np.ndarray) -> bool:

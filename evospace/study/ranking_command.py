@@ -13,6 +13,7 @@ import yaml
 from evospace.config import SearchConfig, load_config
 from evospace.errors import EvospaceError, UsageError
 from evospace.estimation.evaluation import Evaluation
+from evospace.experiment import TABLE, load_images
 from evospace.ops.user import load_ops
 from evospace.reading import is_file, read_yaml
 from evospace.report.plan_lines import duration
@@ -51,6 +52,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     front, round, scored = _last_round(run, stored.max_rounds)
     chosen = spread_evenly(scored, settings.networks)
     settings = replace(settings, data_dir=settings.data_dir or stored.data_dir)
+    _require_same_images(run, stored, settings)
     root = run.path / "ranking"
     _open(root, settings)
     about = {"run": str(run.path), "round": round, "scored": len(scored), "settings": settings.to_dict()}
@@ -97,6 +99,12 @@ def _searched_with(run: RunDirectory) -> SearchConfig:
     return load_config(run.path / "config.yaml", begun=True)
 
 
+def _require_same_images(run: RunDirectory, stored: SearchConfig, settings: RankingSettings) -> None:
+    """Raise `DataError` where the images are not there, or not divided as the search had them: others were its test."""
+    config = replace(stored, data_dir=settings.data_dir, out=str(run.path), resume=True)
+    run.check_contents(load_images(config, "cpu").contents, operations=False, but=(TABLE,))
+
+
 def _last_round(run: RunDirectory, max_rounds: int) -> tuple[Front, int, list[Scored]]:
     """Front, number and networks in the budget of a run's last round; raises `UsageError` where that is to come."""
     front = run.finished_front(max_rounds)
@@ -120,7 +128,10 @@ def _open(root: Path, settings: RankingSettings) -> None:
             text = f"{root} was begun with other settings ({'; '.join(changed)})"
             raise UsageError(f"{text}; use those, or remove it to begin anew")
         return
-    root.mkdir(exist_ok=True)
+    try:
+        root.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{root}: cannot be made ({error.strerror}); rank a run that can be written to") from error
     write_text(path, yaml.safe_dump(settings.to_dict(), sort_keys=False))
 
 
@@ -195,10 +206,9 @@ def _told(found: dict[str, Any]) -> list[str]:
     lines = [f"{len(found['networks']) - failures} networks retrained and tested, {failures} failed"]
     for name, title in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho")):
         c = found[name]
-        interval = (
-            f"{c['value']:.2f}, 95 % interval {c['low']:.2f} to {c['high']:.2f}"
-            if c
-            else f"not defined (for fewer than {FEWEST} networks, or where all are equal)"
-        )
-        lines.append(f"{title} {interval}")
+        text = f"not defined (for fewer than {FEWEST} networks, or where all are equal)"
+        if c:
+            ends = "not known: ties" if c["low"] is None else f"{c['low']:.2f} to {c['high']:.2f}"
+            text = f"{c['value']:.2f}, 95 % interval {ends}"
+        lines.append(f"{title} {text}")
     return lines

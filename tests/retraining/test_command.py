@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -511,6 +512,21 @@ def test_a_supernets_weights_keep_their_normalisation_and_get_a_head_of_other_cl
         assert all(torch.equal(weights[key], stored[key]) for key in head if key.endswith("weight")) == kept
     assert main(["retrain", f"{run}#0", "--init", "supernet", "--data", "digits", "--out", f"{tmp_path}/out"]) == 4
     assert "--init supernet: trained on 3 image channel(s), digits has 1" in capsys.readouterr().err
+
+
+def test_a_retraining_in_a_run_goes_on_by_the_runs_name_and_misses_what_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    quick = ["--epochs", "1", "--samples", "6", "--max-rounds", "1", "--calibration-batches", "1"]
+    assert main(["search", "--data", "digits", "--budget", "macs=1M", *quick, "--out", str(run)]) == 0
+    assert main(["retrain", str(run), "--epochs", "1", "--batch-size", "512"]) == 0
+    assert main(["retrain", str(run), "--resume"]) == 0
+    assert main(["retrain", str(run), "--resume", "--lr", "0.7"]) == 2
+    assert "lr: 0.1 -> 0.7" in capsys.readouterr().err
+    shutil.rmtree(run / "front")
+    assert main(["retrain", str(run), "--init", "supernet", "--out", str(tmp_path / "out")]) == 4
+    assert "round-01-0.safetensors is not there; put it back" in capsys.readouterr().err
 
 
 def test_a_folder_divided_anew_since_the_search_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,22 @@
+import errno
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, spearmanr
 
+from evospace.cli import main
 from evospace.errors import UsageError
 from evospace.runs.files import write_json
 from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
-from evospace.study.ranking_command import _entries, rank
+from evospace.study.ranking_command import _entries, _told, rank
 from evospace.study.settings import RankingSettings
+from tests.bad_input import folder
 from tests.report.made_run import make_run
 
 ROWS = [(f'[["op{i}"]]', 100 + i, 10, (i * 7 % 10) / 10) for i in range(10)]
@@ -87,6 +92,60 @@ def test_too_few_or_equal_values_have_no_correlation() -> None:
     assert correlations([], [], seed=0) == none
     assert correlations([0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], seed=0) == none
     assert correlations([0.1] * 5, [0.1, 0.2, 0.3, 0.4, 0.5], seed=0) == none
+
+
+def test_where_most_networks_tested_alike_there_is_no_interval_to_tell() -> None:
+    """One sample of three leaves the sixth out: of the others alone the interval did not hold the value itself."""
+    found = correlations([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.5, 0.5, 0.5, 0.5, 0.5, 0.7], seed=0)
+    for measure in found.values():
+        assert 0.5 < measure["value"] < 0.7
+        assert (measure["low"], measure["high"]) == (None, None)
+    told = _told({**found, "networks": [{"top1": 0.5}] * 6})
+    assert told[1] == f"Kendall's tau {found['kendall']['value']:.2f}, 95 % interval not known: ties"
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images and a run that searched them."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("searched")
+    folder(str(root / "images"), count=20)
+    quick = ["--epochs", "1", "--samples", "6", "--max-rounds", "1", "--calibration-batches", "1"]
+    searched = ["search", "--data", str(root / "images"), "--budget", "macs=1M", *quick, "--out", str(root / "run")]
+    assert main(searched) == 0
+    return root
+
+
+def test_a_ranking_tests_on_what_the_search_left_for_the_test_alone(
+    searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, run = searched / "images", searched / "run"
+    rank_again = ["study", "ranking", str(run), "--networks", "3", "--epochs", "1"]
+    moved = images.rename(searched / "moved")
+    assert main(rank_again) == 2
+    assert "put the images of" in capsys.readouterr().err
+    moved.rename(images)
+    gone = next((images / "a").iterdir()).rename(searched / "gone.png")  # which divides the folder anew
+    assert main(rank_again) == 4
+    assert "are not what" in capsys.readouterr().err
+    assert not (run / "ranking").exists()
+    gone.rename(images / "a" / "000.png")
+
+
+def test_a_run_that_nothing_can_be_written_to_is_not_ranked(
+    searched: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def closed(path: Path, *args: Any, **flags: Any) -> None:
+        if path.name == "ranking":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        mkdir(path, *args, **flags)
+
+    monkeypatch.setattr(Path, "mkdir", closed)
+    monkeypatch.setattr("evospace.study.ranking_command._require_same_images", lambda *_: None)
+    assert main(["study", "ranking", str(searched / "run"), "--networks", "3"]) == 2
+    assert "ranking: cannot be made (Permission denied)" in capsys.readouterr().err
 
 
 def test_a_finished_training_is_judged_by_the_score_of_the_last_round(tmp_path: Path) -> None:
