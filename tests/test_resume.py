@@ -55,11 +55,8 @@ def killed_then_resumed(seed: int, undisturbed: tuple[dict[str, Any], int], out:
     assert content(out) == expected
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_killed_run_goes_on_to_the_same_bits(
-    seed: int, undisturbed: tuple[dict[str, Any], int], tmp_path: Path
-) -> None:
-    killed_then_resumed(seed, undisturbed, tmp_path / "run")
+def test_a_killed_run_goes_on_to_the_same_bits(undisturbed: tuple[dict[str, Any], int], tmp_path: Path) -> None:
+    killed_then_resumed(0, undisturbed, tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -297,7 +294,7 @@ def test_rounds_of_another_search_are_refused(tmp_path: Path, capsys: pytest.Cap
     run, other, cheap = (tmp_path / name for name in ("run", "other", "cheap"))
     quick = ["--max-rounds", "1", "--epochs", "1"]
     assert main([*SEARCH, *quick, "--out", str(run)]) == 0
-    assert main([*SEARCH, *quick, "--pool", "grouped72", "--out", str(other)]) == 0
+    assert main([*SEARCH, *quick, "--pool", "mobile27:kernel>=5", "--out", str(other)]) == 0
     assert main([*SEARCH, *quick, "--budget", "macs=1M", "--out", str(cheap)]) == 0
     for foreign in (other, cheap):
         shutil.copyfile(foreign / "run.db", run / "run.db")
