@@ -9,8 +9,8 @@ from evospace.errors import BudgetError
 from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
 from evospace.runs.contents import compare_contents
-from evospace.runs.processes import ASKED, Queue, error_of
 from evospace.study.directory import StudyDirectory
+from evospace.study.jobs import do_jobs
 from evospace.study.plan import Job, plan_jobs
 from evospace.study.settings import StudySettings, again
 
@@ -49,37 +49,28 @@ def _do(settings: StudySettings, study: StudyDirectory, left: dict[str, Job], to
     from evospace.study.worker import DoJob  # loads torch
 
     done = total - len(left)
-    broken: dict[str, int] = {}
 
-    def ended(key: str, code: int) -> None:
+    def told(key: str) -> str:
         nonlocal done
         found = study.database.finished().get(key)
         if found is None:
-            if code not in ASKED:
-                broken[key] = code
-                say(f"{key}: ended with exit code {code} and no result; see {study.job(key) / 'log.txt'}")
-            return
+            return ""
         done += 1
         result = found.result
         took = f"{100 * result['top1']:.2f} % in {duration(result['wall_seconds'])}" if result else ""
-        say(f"[{done}/{total}] {key}: {took or f'failed: {found.failure}'}")
+        return f"[{done}/{total}] {key}: {took or f'failed: {found.failure}'}"
 
-    queue = Queue(
+    do_jobs(
+        {key: DoJob(settings, job) for key, job in left.items()},
+        told,
+        say,
         folder=study.jobs,
         jobs=settings.jobs,
-        seconds=60 * settings.minutes,
+        minutes=settings.minutes,
         module="evospace.study.worker",
-        on_end=ended,
+        noun="job",
+        again=again(settings.kind, settings.out),
     )
-    works = {key: DoJob(settings, job) for key, job in left.items()}
-    if not queue.run(works, "the study", again(settings.kind, settings.out)):
-        say(f"stopped after {settings.minutes:g} minutes; everything is saved")
-    if queue.taken:
-        say(f"{len(queue.taken)} jobs are done by another process")
-    if broken:
-        text = f"{len(broken)} jobs ended without a result (see above; the first: {next(iter(broken))})"
-        text = f"{text}; the others are stored, and those are tried again by: {again(settings.kind, settings.out)}"
-        raise error_of(broken.values())(text)
 
 
 def _equality(settings: StudySettings) -> str:

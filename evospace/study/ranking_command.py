@@ -20,12 +20,13 @@ from evospace.report.plan_lines import duration
 from evospace.retraining.config import load_recipe
 from evospace.runs.files import write_json, write_text
 from evospace.runs.front import Front
-from evospace.runs.processes import ASKED, Queue, alone_in, error_of
+from evospace.runs.processes import alone_in
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.runs.stored_settings import search_again
 from evospace.settings_file import changed_settings
 from evospace.space.architecture import Architecture
+from evospace.study.jobs import do_jobs
 from evospace.study.ranking import FEWEST, Scored, correlations, in_budget, spread_evenly
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import RANKING_FREE, RankingSettings
@@ -57,38 +58,34 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     _open(root, settings)
     about = {"run": str(run.path), "round": round, "scored": len(scored), "settings": settings.to_dict()}
     left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
-    broken: dict[str, int] = {}
     say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
 
-    def ended(key: str, code: int) -> None:
+    def publish() -> dict[str, Any]:
+        return _publish(run.path, about, _entries(root, chosen), settings.seed)
+
+    def told(key: str) -> str:
         path = root / key / "entry.json"
         if not path.exists():
-            if code not in ASKED:
-                broken[key] = code
-                say(f"{key}: ended with exit code {code} and no result; see {root / key / 'log.txt'}")
-            return
-        entry = read_object(path)
-        text = entry.get("failure") or f"{100 * entry['top1']:.2f} % in {duration(entry['retrain_seconds'])}"
-        say(f"{key}: score {100 * entry['score']:.2f} %, tested {text}")
-        _publish(run.path, about, _entries(root, chosen), settings.seed)
+            return ""
+        publish()
+        return _entry_told(key, read_object(path))
 
-    queue = Queue(
+    again = f"evospace study ranking {shlex.quote(settings.run)}, with the same flags"
+    do_jobs(
+        {s.key: _Train(settings, front, s) for s in left},
+        told,
+        say,
         folder=root,
         jobs=settings.jobs,
-        seconds=60 * settings.minutes,
+        minutes=settings.minutes,
         module="evospace.study.ranking_command",
-        on_end=ended,
+        noun="training",
+        again=again,
     )
-    again = f"evospace study ranking {shlex.quote(settings.run)}, with the same flags"
-    queue.run({s.key: _Train(settings, front, s) for s in left}, "the ranking", again)
-    entries = _entries(root, chosen)
-    found = _publish(run.path, about, entries, settings.seed)
-    if broken:
-        text = f"{len(broken)} trainings ended without a result (see above; the first: {next(iter(broken))})"
-        raise error_of(broken.values())(f"{text}; the others are stored, and those are tried again by: {again}")
+    found = publish()
     lines = [*_told(found), f"wrote {run.path / 'ranking.json'} and {run.path / 'ranking.png'}"]
-    if len(entries) < len(chosen):
-        lines.append(f"{len(entries)} of {len(chosen)} networks are done; go on with: {again}")
+    if (done := len(found["networks"])) < len(chosen):
+        lines.append(f"{done} of {len(chosen)} networks are done; go on with: {again}")
     return found, lines
 
 
@@ -198,6 +195,12 @@ def _publish(path: Path, about: dict[str, Any], entries: Sequence[dict[str, Any]
     write_json(path / "ranking.json", found)
     draw_ranking(path / "ranking.png", pairs[0], pairs[1], "\n".join(_told(found)))
     return found
+
+
+def _entry_told(key: str, entry: dict[str, Any]) -> str:
+    """What became of a network, for a person."""
+    text = entry.get("failure") or f"{100 * entry['top1']:.2f} % in {duration(entry['retrain_seconds'])}"
+    return f"{key}: score {100 * entry['score']:.2f} %, tested {text}"
 
 
 def _told(found: dict[str, Any]) -> list[str]:

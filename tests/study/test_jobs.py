@@ -1,0 +1,57 @@
+"""The queue of a study or a ranking: what is said of each job, and what is raised."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError
+from evospace.runs.lock import claimed
+from evospace.runs.signals import Signals
+from evospace.study.jobs import do_jobs
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Leaves a result, or ends with an error."""
+
+    error: EvospaceError | None = None
+
+    def __call__(self, folder: Path, signals: Signals) -> None:
+        if self.error:
+            raise self.error
+        (folder / "result").touch()
+
+
+def done(works: dict[str, Ends], folder: Path) -> list[str]:
+    said: list[str] = []
+
+    def told(key: str) -> str:
+        return f"{key} is done" if (folder / key / "result").exists() else ""
+
+    do_jobs(
+        works, told, said.append, folder=folder, jobs=1, minutes=0, module="", noun="training", again="evospace again"
+    )
+    return said
+
+
+def test_what_a_job_came_to_is_said_when_it_ends(tmp_path: Path) -> None:
+    assert done({"a": Ends(), "b": Ends()}, tmp_path) == ["a is done", "b is done"]
+
+
+def test_one_without_a_result_is_named_and_raised_when_all_others_are_done(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 trainings ended without a result .* the first: a.*again by: evospace again"):
+        done({"a": Ends(DataError("torn")), "b": Ends()}, tmp_path)
+    assert (tmp_path / "b/result").exists()
+    with pytest.raises(UsageError, match="2 trainings ended"):  # not for one reason
+        done({"a": Ends(DataError("torn")), "c": Ends(UsageError("full"))}, tmp_path)
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_one_that_was_asked_to_end_is_no_failure(code: int, tmp_path: Path) -> None:
+    assert done({"a": Ends(InterruptedRunError("asked", code))}, tmp_path) == []
+
+
+def test_one_that_another_process_is_at_is_counted(tmp_path: Path) -> None:
+    with claimed(tmp_path / "a"):
+        assert done({"a": Ends(), "b": Ends()}, tmp_path) == ["b is done", "1 trainings are done by another process"]
