@@ -39,7 +39,9 @@ def do_jobs(
     if not queue.run(works, f"the queue of {noun}s", again):
         say(f"stopped after {minutes:g} minutes; everything is saved")
     if queue.taken:
-        say(f"{len(queue.taken)} {noun}s are done by another process")
+        say(f"{len(queue.taken)} of {len(works)} {noun}s are done by another process")
     if broken:
-        text = f"{len(broken)} {noun}s ended without a result (see above; the first: {next(iter(broken))})"
+        text = (
+            f"{len(broken)} of {len(works)} {noun}s ended without a result (see above; the first: {next(iter(broken))})"
+        )
         raise error_of(broken.values())(f"{text}; the others are stored, and those are tried again by: {again}")

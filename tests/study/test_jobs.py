@@ -13,13 +13,16 @@ from evospace.study.jobs import do_jobs
 
 @dataclass(frozen=True)
 class Ends:
-    """Leaves a result, or ends with an error."""
+    """Leaves a result, or ends with an error or as one that was asked to end."""
 
     error: EvospaceError | None = None
+    asked: int = 0
 
     def __call__(self, folder: Path, signals: Signals) -> None:
         if self.error:
             raise self.error
+        if self.asked:
+            raise InterruptedRunError("asked", self.asked)
         (folder / "result").touch()
 
 
@@ -40,18 +43,23 @@ def test_what_a_job_came_to_is_said_when_it_ends(tmp_path: Path) -> None:
 
 
 def test_one_without_a_result_is_named_and_raised_when_all_others_are_done(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="1 trainings ended without a result .* the first: a.*again by: evospace again"):
+    with pytest.raises(
+        DataError, match=r"^1 of 2 trainings ended without a result .* the first: a.*again by: evospace again"
+    ):
         done({"a": Ends(DataError("torn")), "b": Ends()}, tmp_path)
     assert (tmp_path / "b/result").exists()
-    with pytest.raises(UsageError, match="2 trainings ended"):  # not for one reason
+    with pytest.raises(UsageError, match="2 of 2 trainings ended"):  # not for one reason
         done({"a": Ends(DataError("torn")), "c": Ends(UsageError("full"))}, tmp_path)
 
 
 @pytest.mark.parametrize("code", [130, 143])
 def test_one_that_was_asked_to_end_is_no_failure(code: int, tmp_path: Path) -> None:
-    assert done({"a": Ends(InterruptedRunError("asked", code))}, tmp_path) == []
+    assert done({"a": Ends(asked=code)}, tmp_path) == []
 
 
 def test_one_that_another_process_is_at_is_counted(tmp_path: Path) -> None:
     with claimed(tmp_path / "a"):
-        assert done({"a": Ends(), "b": Ends()}, tmp_path) == ["b is done", "1 trainings are done by another process"]
+        assert done({"a": Ends(), "b": Ends()}, tmp_path) == [
+            "b is done",
+            "1 of 2 trainings are done by another process",
+        ]
