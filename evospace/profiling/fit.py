@@ -2,8 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import lsq_linear
-from scipy.stats import kendalltau
 
 from evospace.cost.latency_table import Fit
 
@@ -19,6 +17,8 @@ def fit_term(sums: Floats, operations: Floats, parameters: Floats, measured: Flo
         parameters: ``[n]`` parameters of those.
         measured: ``[n]`` nanoseconds of the whole networks.
     """
+    from scipy.optimize import lsq_linear  # scipy takes a second to load, and whoever searches needs none of it
+
     features = np.stack([np.ones_like(sums), sums, operations, parameters], axis=1) / measured[:, None]
     scale = np.maximum(np.abs(features).max(axis=0), 1e-12)  # parameters are millions, the constant is 1
     lowest = np.array([-np.inf, 0.0, -np.inf, 0.0])
@@ -39,5 +39,7 @@ def worst_error(predicted: Floats, measured: Floats) -> float:
 
 def rank_correlation(predicted: Floats, measured: Floats) -> float:
     """Kendall's tau-b; 0 where either is constant."""
+    from scipy.stats import kendalltau
+
     tau = float(kendalltau(predicted, measured).statistic)
     return 0.0 if np.isnan(tau) else tau

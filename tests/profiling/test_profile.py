@@ -18,7 +18,7 @@ from evospace.ops.spec import BlockShape, OpSpec
 from evospace.ops.user import load_ops_file
 from evospace.profiling import profile as profile_module
 from evospace.profiling import timing
-from evospace.profiling.profile import FITTED, Profile, alone_at
+from evospace.profiling.profile import Profile, alone_at
 from evospace.profiling.runtimes import differences, machine, prepare, require_runtime
 from evospace.profiling.verify import verify
 from evospace.space.search_space import SearchSpace
@@ -33,6 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "MAX_PASSES", 1)
     monkeypatch.setattr(timing, "BLOCK", 1e-5)
     monkeypatch.setattr(timing, "REFERENCE_SECONDS", 0.0)
+    monkeypatch.setattr(profile_module, "FITTED", 12)
 
 
 def profile(out: Path, names: tuple[str, ...] = OPS[:2], say: Callable[[str], None] = lambda text: None) -> Profile:
@@ -46,7 +47,7 @@ def test_every_operation_at_every_shape_and_the_fixed_parts(tmp_path: Path) -> N
     assert tuple(table.blocks) == shapes_of(TINY)
     assert all(tuple(block.operations) == OPS[:2] for block in table.blocks.values())
     assert set(table.fixed) == {"stem", "head"}
-    assert len({network.architecture for network in table.networks}) == FITTED
+    assert len({network.architecture for network in table.networks}) == profile_module.FITTED
     assert table.fit is not None
     assert table.machine == machine(Setting())
     assert table.predict_ns(table.networks[0].architecture) > 0

@@ -3,10 +3,11 @@ import pytest
 from evospace.cost.budget import Budget, parse_budget
 from evospace.cost.network_cost import count_network
 from evospace.errors import BudgetError
-from evospace.networks import find_network
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.fitting import STEP, adapted, fitting_width, widened
+from evospace.space.architecture import Architecture
 from evospace.space.described import DescribedNetwork
+from evospace.space.skeleton import make_skeleton
 
 
 def cost(described: DescribedNetwork) -> dict[str, int]:
@@ -15,11 +16,15 @@ def cost(described: DescribedNetwork) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def small() -> DescribedNetwork:
-    found = find_network("nsenet-27").described
-    return adapted(found, RetrainConfig(), channels=1, size=32)
+    """Eight blocks: a network is built for every width that is tried."""
+    skeleton = make_skeleton(None, image_size=8, image_channels=1)
+    blocks = [["mbconv_k3_e3"]] * len(skeleton.blocks())
+    return DescribedNetwork(
+        name="small", skeleton=skeleton, architecture=Architecture.of(blocks), class_names=("a", "b")
+    )
 
 
-@pytest.mark.parametrize("budget", ["macs=3M", "macs=20M", "params=8M"])
+@pytest.mark.parametrize("budget", ["macs=3M", "macs=20M", "params=1M"])
 def test_the_width_is_the_largest_that_fits(small: DescribedNetwork, budget: str) -> None:
     window = parse_budget(budget)[0]
     width = fitting_width(small, window)
@@ -50,4 +55,4 @@ def test_the_network_fits_the_images_and_flags(small: DescribedNetwork) -> None:
     assert changed.skeleton.activation == "swish"
     assert all(name.endswith("_se") for block in changed.architecture.blocks for name in block)
     assert changed.skeleton.final_channels < small.skeleton.final_channels
-    assert adapted(small, RetrainConfig(), channels=1, size=32) == small
+    assert adapted(small, RetrainConfig(), channels=1, size=8) == small

@@ -130,7 +130,7 @@ def test_a_further_limit_holds_for_gradient_rivals_too() -> None:
     made = replace(ROOM, limits={"params": 57})
     p = np.array([0.05, 0.06, 0.13, 0.14, 0.4, 0.12, 0.1])  # likeliest of all is op4 in every block, at 61
     lab = TableLab(oracle=nearness, probabilities=lambda space: [p * (0.9 if b % 2 else 1.0) for b in range(4)])
-    (result,) = search("darts", lab, made, samples=3000)
+    (result,) = search("darts", lab, made, samples=500)
     found = result.state.front[0]
     assert found.params <= 57
     inside = [

@@ -318,10 +318,11 @@ def test_an_ablation_has_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_budget_that_several_operations_a_block_reach_is_no_error_of_the_study() -> None:
     """Whichever strategy comes first: of one operation a block, or of several."""
+    made = settings(operations="5", seeds=1, budget="macs=5M", pool="mobile27:kernel<=5:expansion<=3")
     for order in ("darts,nse", "nse,darts"):
-        _check_first(plan_jobs(settings(strategies=order, operations="5", seeds=1, budget="macs=20M")))
+        _check_first(plan_jobs(replace(made, strategies=order)))
     with pytest.raises(BudgetError, match="cannot be met"):
-        _check_first(plan_jobs(settings(strategies="darts", operations="5", seeds=1, budget="macs=20M")))
+        _check_first(plan_jobs(replace(made, strategies="darts")))
 
 
 def test_images_and_scores_of_all_rounds_count(tmp_path: Path) -> None:
