@@ -300,3 +300,15 @@ def test_rounds_of_another_search_are_refused(tmp_path: Path, capsys: pytest.Cap
         shutil.copyfile(foreign / "run.db", run / "run.db")
         assert main(["search", "--out", str(run), "--resume", "--max-rounds", "2"]) == 4
         assert "run.db: is of another search; put back that of this run" in capsys.readouterr().err
+
+
+def test_a_run_without_the_weights_of_the_round_before_is_told_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main([*SEARCH, "--max-rounds", "1", "--epochs", "1", "--out", str(out)]) == 0
+    shutil.rmtree(out / "checkpoints")
+    assert main(["search", "--out", str(out), "--resume", "--max-rounds", "2"]) == 4
+    assert (
+        f"{out / 'checkpoints/round-01.safetensors'}: damaged or not a checkpoint (No such" in capsys.readouterr().err
+    )

@@ -55,7 +55,7 @@ def card(shipped: Shipped, to: str) -> str:
         "## Data and classes\n\n" + "\n".join(_data(shipped)),
         "## Training\n\n" + _listed(shipped.subject.training, "Not trained: the weights are random."),
         "## Search\n\n" + _listed(shipped.subject.search, "The settings of a search are not known here."),
-        "## Architecture\n\n" + "\n".join(f"{i}. {line}" for i, line in enumerate(blocks_in_words(described))),
+        "## Architecture\n\n" + "\n".join(f"{i}. {line}" for i, line in enumerate(blocks_in_words(described), start=1)),
         "## Checked\n\n" + "\n".join(_checked(shipped)),
         "## Licence\n\n"
         + (text(shipped.subject.license) or "Not stated. Whoever publishes this has to state one here."),

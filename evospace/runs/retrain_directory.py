@@ -68,7 +68,9 @@ def open_retraining(
     try:
         if (root / "config.yaml").exists():
             if changed is None:
-                raise UsageError(f"{root} holds a retraining already; add --resume to go on, or choose another --out")
+                raise UsageError(
+                    f"{root} holds results already; add --resume to go on with them, or choose another --out"
+                )
             if changed:
                 text = "; ".join(changed)
                 raise UsageError(f"{root} was begun with other settings ({text}); use those, or another --out")

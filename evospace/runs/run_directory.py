@@ -86,21 +86,29 @@ class RunDirectory:
     def _open(self, config: SearchConfig, contents: Mapping[str, str]) -> None:
         if self.begun:
             if not config.resume:
-                raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
+                raise UsageError(
+                    f"{self.path} holds results already; add --resume to go on with them, or choose another --out"
+                )
             self.check_settings(config)
             require_contents(self.path, contents)
+            self._make_folders()
             return
         if self.path.exists() and any(not _of_ours(entry) for entry in self.path.iterdir()) and not self.begun:
             raise UsageError(f"{self.path} is not empty and holds no run; choose another --out")
-        for folder in _FOLDERS:
-            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        self._make_folders()
         with self._held():
             if self.begun:  # by another process, since we looked
-                raise UsageError(f"{self.path} holds a run already; add --resume to go on, or choose another --out")
+                raise UsageError(
+                    f"{self.path} holds results already; add --resume to go on with them, or choose another --out"
+                )
             self.database.create()
             seen = {"contents": dict(contents), "place": place_of(config.data)}
             write_json(self.path / "environment.json", environment() | seen)
             store_settings(self.path, config.to_dict())  # last: now it is a run
+
+    def _make_folders(self) -> None:
+        for folder in _FOLDERS:
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def _held(self) -> Iterator[None]:

@@ -62,7 +62,7 @@ def test_a_card_tells_what_is_known() -> None:
         "## Licence\n\nApache-2.0",
         "load_file",
         "mean 0.5, 0.5, 0.5",
-        "1. 16 x 8 x 8 -> 24 x 4 x 4: conv_k3_e1",
+        "2. 16 x 8 x 8 -> 24 x 4 x 4: conv_k3_e1",
         "2e-07 of the largest logit",
     ):
         assert part in made
