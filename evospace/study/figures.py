@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from evospace.report.figures import save_figure
 from evospace.study.paired import CONFIDENCE, Difference, Effect
+from evospace.study.plan import COMPARED, FURTHER
 from evospace.study.report import Summary
 
 FIRST = "#000000"
@@ -17,6 +18,8 @@ COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#b
 """Paul Tol's "bright" scheme, then of his others: told apart with any colour vision, together with the markers."""
 MARKERS = "osD^vP<X>*"
 """As many as colours; from the second turn on each colour has the next marker, so that no two methods look alike."""
+PLACES = {name: place for place, name in enumerate(name for name in [*COMPARED, *FURTHER] if name != "nse")}
+"""A method looks the same in every picture, whatever is compared beside it; nse is black."""
 DODGE = 0.4
 """Width, in units of the distance of two sizes, over which the methods' intervals lie side by side."""
 
@@ -34,7 +37,7 @@ def draw_space_size(path: Path, rows: Sequence[Summary]) -> None:
     for above, below, length in zip(tested, scored, lengths, strict=True):
         for place, method in enumerate(methods):
             of = [r for r in rows if (r.length, r.method) == (length, method)]
-            look = _look(method, place)
+            look = _look(method)
             shift = DODGE * ((place + 0.5) / len(methods) - 0.5)
             _line(above, [(sizes.index(r.operations) + shift, r.accuracy, r.spread) for r in of], look)
             by_supernet = [r for r in of if r.images]
@@ -53,8 +56,8 @@ def draw_space_size(path: Path, rows: Sequence[Summary]) -> None:
     save_figure(figure, path)
 
 
-def _look(method: str, place: int) -> Mapping[str, Any]:
-    main = method == "nse"
+def _look(method: str) -> Mapping[str, Any]:
+    main, place = method == "nse", PLACES.get(method, 0)
     return {
         "label": method,
         "color": FIRST if main else COLOURS[place % len(COLOURS)],

@@ -77,13 +77,23 @@ def test_all_that_is_finished_is_drawn_and_what_is_not_is_left_out(tmp_path: Pat
 
 
 def test_no_two_methods_look_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Colour and marker of all that a study may compare."""
+    """Colour and marker of all that a study may compare; and each looks the same beside whatever others."""
     drawn: list[Figure] = []
     monkeypatch.setattr("evospace.study.figures.save_figure", lambda figure, _: drawn.append(figure))
     known = [*COMPARED, *FURTHER]
-    draw_space_size(tmp_path, summaries([finished(name, 0, 0.5) for name in known], known))
-    lines = [c.lines[0] for c in drawn[0].axes[0].containers if isinstance(c, ErrorbarContainer)]
-    assert len({(line.get_color(), line.get_marker()) for line in lines if line is not None}) == len(known)
+    for names in (known, known[5:1:-1]):
+        draw_space_size(tmp_path, summaries([finished(name, 0, 0.5) for name in names], names))
+    all_, some = (
+        {
+            str(c.get_label()): (line.get_color(), line.get_marker())
+            for c in figure.axes[0].containers
+            if isinstance(c, ErrorbarContainer) and (line := c.lines[0])
+        }
+        for figure in drawn
+    )
+    assert len(set(all_.values())) == len(known)
+    assert some.items() <= all_.items()
+    assert len(some) == 4
 
 
 def test_the_picture_has_tested_accuracy_above_and_the_score_of_supernets_below(
