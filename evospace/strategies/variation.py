@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from evospace.sampling.gates import log_odds
 from evospace.sampling.limits import keeps
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
@@ -13,22 +14,33 @@ Names = tuple[str, ...]
 def mutated(architecture: Architecture, space: SearchSpace, rate: float, rng: np.random.Generator) -> Architecture:
     """Change each block with probability `rate`, and one block, drawn uniformly, in any case.
 
-    A single-branch block takes another of its choices, each alike (none is one, where it may be empty). A multi-branch
-    block gains, loses or exchanges one operation. A block without another choice stays as it is.
+    A single-branch block takes another of its choices (none is one, where it may be empty) by the initial gates, which
+    the supernet was trained with: each alike where they are uniform, as in the papers; by sparse ones a block is as
+    likely to be emptied as it was to be drawn empty. A multi-branch block gains, loses or exchanges one operation. A
+    block without another choice stays as it is.
     """
     changed = rng.random(len(architecture.blocks)) < rate
     changed[rng.integers(len(changed))] = True
-    rows = zip(architecture.blocks, space.candidates, space.required, changed, strict=True)
     change = _other_choice if space.branches == "single" else _other_subset
-    return Architecture.of(change(chosen, names, needed, rng) if now else chosen for chosen, names, needed, now in rows)
+    rows = zip(architecture.blocks, space.candidates, space.required, log_odds(space), changed, strict=True)
+    return Architecture.of(
+        change(chosen, names, needed, odds, rng) if now else chosen for chosen, names, needed, odds, now in rows
+    )
 
 
-def _other_choice(chosen: Names, names: Names, needed: bool, rng: np.random.Generator) -> Names:
+def _other_choice(chosen: Names, names: Names, needed: bool, odds: float, rng: np.random.Generator) -> Names:
+    """`odds`: log of those of each candidate against none."""
     options: list[Names] = [(name,) for name in names] + ([] if needed else [()])
-    return _one_of([option for option in options if option != chosen] or [chosen], rng)
+    others = [option for option in options if option != chosen]
+    if not others:
+        return chosen
+    if odds == 0.0:
+        return _one_of(others, rng)
+    shares = np.exp([odds if option else 0.0 for option in others])
+    return others[rng.choice(len(others), p=shares / shares.sum())]
 
 
-def _other_subset(chosen: Names, names: Names, needed: bool, rng: np.random.Generator) -> Names:
+def _other_subset(chosen: Names, names: Names, needed: bool, _: float, rng: np.random.Generator) -> Names:
     """One operation in or out, or one for another: each of the three kinds alike, where it is possible."""
     out = [name for name in names if name not in chosen]
     gained = [(*chosen, name) for name in out]

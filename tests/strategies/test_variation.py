@@ -1,6 +1,7 @@
 """Mutation and crossover: always inside the space, and as random as they say."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,16 @@ def test_single_branch_choices_are_drawn_alike_and_blocks_at_the_rate() -> None:
     assert sum((n - expected) ** 2 / expected for n in first.values()) < 22.5  # chi-square, 6 degrees, 0.1 %
     share = sum(child.blocks[1] != parent.blocks[1] for child in children) / len(children)
     assert share == pytest.approx(0.25 + 0.75 / 4, abs=0.02)
+
+
+def test_sparse_gates_empty_a_block_as_often_as_they_draw_it_empty() -> None:
+    """Odds of a block's seven operations sum to 1/2, so beside the one that is left they are 6/14 to 1."""
+    space, rng = replace(SPACES[0], gates="sparse"), np.random.default_rng(0)
+    parent = Architecture.of([["op0"], ["op0"], [], ["op1"]])
+    children = [mutated(parent, space, 1.0, rng) for _ in range(4000)]
+    emptied = [not child.blocks[0] for child in children]
+    assert np.mean(emptied) == pytest.approx(14 / 20, abs=0.03)  # four standard errors
+    assert all(child.blocks[1] and child.blocks[2] for child in children)  # a required block, and an empty one
 
 
 def test_a_block_without_another_choice_stays_as_it_is() -> None:

@@ -368,6 +368,6 @@ def test_training_is_repeatable_and_goes_on_from_a_copy_to_the_same_bits(order: 
     goes_on_alike(DartsRule(table=TABLE, budget=BUDGET, order=order))
 
 
-def test_alpha_moves_after_every_weight_step() -> None:
+def test_alpha_moves_after_every_weight_step_once_a_quarter_is_over() -> None:
     state = rounds(DartsRule(table=TABLE, budget=BUDGET)).run()
-    assert state.fitness_optimiser.state[state.fitness.alpha]["step"].item() == 8
+    assert state.fitness_optimiser.state[state.fitness.alpha]["step"].item() == 6

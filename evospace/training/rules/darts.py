@@ -23,7 +23,7 @@ from evospace.supernet.choice_block import Route, Term
 from evospace.supernet.fitness import log_cost_penalty
 from evospace.supernet.softmax import block_options, block_shares, softmax_cost
 from evospace.supernet.supernet import SuperNet
-from evospace.training.rules.rule import Rule
+from evospace.training.rules.rule import WARM_UP, Rule
 from evospace.training.snapshot import TrainState
 
 RADIUS = 0.01
@@ -35,14 +35,14 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class DartsRule(Rule):
-    """Weight steps train the whole mixture; a fitness step after each. Single-branch spaces only."""
+    """Weight steps train the whole mixture; a fitness step after each, once `WARM_UP` is over. For one branch only."""
 
     table: CostTable
     budget: Budget
     order: Literal[1, 2] = 1
     """1: the gradient with the weights as they are; 2: with the weights one training step ahead."""
 
-    every, skips = 1, True
+    every, waits, skips = 1, WARM_UP, True
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """The mixture at the present alpha, without gradient to it."""

@@ -26,12 +26,8 @@ from evospace.supernet.choice_block import Route, route_of
 from evospace.supernet.fitness import Fitness, Pair, draw_pairs, expected_cost, first_weights, log_cost_penalty
 from evospace.supernet.softmax import block_indices, block_logits, block_options, block_shares, softmax_cost
 from evospace.training.rules.nse import pair_gradient
-from evospace.training.rules.rule import Rule
+from evospace.training.rules.rule import WARM_UP, Rule
 from evospace.training.snapshot import TrainState
-
-WARM_UP = 0.25
-"""Part of the training before alpha moves: the authors' 40 epochs and then 120. Weights that know nothing would leave
-it to the cost alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,10 @@ from evospace.data.splits import Batch
 from evospace.supernet.choice_block import Route
 from evospace.training.snapshot import TrainState
 
+WARM_UP = 0.25
+"""Part of the training before the alpha of a softmax moves: ProxylessNAS' authors train 40 epochs and then 120. Weights
+that know nothing would leave it to the cost alone, which DARTS' paper, without a warm-up, does not have."""
+
 
 class Rule(ABC):
     """One way to train a supernet. All that changes lies in the `TrainState`, so that it can be stored and restored."""
