@@ -1,9 +1,8 @@
 """One-Shot: path dropout whose rate grows while the weights train.
 
 Source: Bender et al., Understanding and simplifying one-shot architecture search, ICML 2018, section 3.3: each of a
-block's k paths is dropped with probability r^(1/k), so that all are dropped with probability r whatever k is, and the
-rate grows linearly from 0 over the training. Here r grows, so that the first holds all along. Were it r^(1/k) that
-grows, a block of 27 would keep fourteen paths halfway, one of 5 two; what is searched has one.
+block's k paths is dropped with probability r^(1/k), so that all are dropped with probability r whatever k is; the rate
+grows linearly from 0 over the training.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ class PathDropoutRule(Rule):
     def keep(self, paths: int, step: int) -> float:
         """Probability that a path of a block with `paths` is kept in weight step `step`."""
         progress = step / max(self.steps - 1, 1)
-        return float(1.0 - (progress * RATE) ** (1.0 / paths))
+        return float(1.0 - progress * RATE ** (1.0 / paths))
 
     def route(self, state: TrainState, rng: np.random.Generator, step: int) -> Route:
         """Independent draws per operation; a block that needs one draws again while it has none."""
