@@ -76,7 +76,9 @@ def extend(run: Path, config: SearchConfig) -> SearchResult:
         command = " ".join([f"evospace extend {shlex.quote(str(run.resolve()))}", *flags])
         _create(old, new, experiment, states[-1], added, command)
     elif not config.resume:
-        raise UsageError(f"{new.path} holds results already; add --resume to go on with them, or choose another --out")
+        raise UsageError(
+            f"{new.path} is in use already; add --resume if the same command began it, or choose another --out"
+        )
     return search(replace(whole, resume=True))
 
 

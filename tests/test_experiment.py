@@ -107,7 +107,7 @@ def test_of_two_that_begin_a_run_at_once_the_second_changes_nothing(
     first.directory.open(first.config, first.contents)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     monkeypatch.setattr(RunDirectory, "begun", property(lambda self: next(looked)))
-    with pytest.raises(UsageError, match="holds results already"):
+    with pytest.raises(UsageError, match="is in use already"):
         second.directory.open(second.config, second.contents)
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
 

@@ -72,7 +72,7 @@ def test_new_operations_are_traversed_beside_the_inherited_front_and_the_old_run
     assert hashes(base) == before
     capsys.readouterr()
     assert main(flags) == 2
-    assert "holds results already" in capsys.readouterr().err
+    assert "is in use already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -309,6 +309,4 @@ def test_a_run_without_the_weights_of_the_round_before_is_told_which(
     assert main([*SEARCH, "--max-rounds", "1", "--epochs", "1", "--out", str(out)]) == 0
     shutil.rmtree(out / "checkpoints")
     assert main(["search", "--out", str(out), "--resume", "--max-rounds", "2"]) == 4
-    assert (
-        f"{out / 'checkpoints/round-01.safetensors'}: damaged or not a checkpoint (No such" in capsys.readouterr().err
-    )
+    assert f"{out / 'checkpoints/round-01.safetensors'}: is missing; put it back" in capsys.readouterr().err

@@ -41,6 +41,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         meta = header["meta"]
         if not isinstance(meta, dict) or header["sha256"] != _checksum(tensors, meta):
             raise ValueError("its checksum does not fit its content")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing; put it back") from error
     except KeyError as error:
         raise DataError(f"{path}: not a checkpoint of EvoSpace") from error
     except (OSError, ValueError, TypeError, RecursionError, safetensors.SafetensorError) as error:

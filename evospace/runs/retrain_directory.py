@@ -69,7 +69,7 @@ def open_retraining(
         if (root / "config.yaml").exists():
             if changed is None:
                 raise UsageError(
-                    f"{root} holds results already; add --resume to go on with them, or choose another --out"
+                    f"{root} is in use already; add --resume if the same command began it, or choose another --out"
                 )
             if changed:
                 text = "; ".join(changed)

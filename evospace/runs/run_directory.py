@@ -87,7 +87,7 @@ class RunDirectory:
         if self.begun:
             if not config.resume:
                 raise UsageError(
-                    f"{self.path} holds results already; add --resume to go on with them, or choose another --out"
+                    f"{self.path} is in use already; add --resume if the same command began it, or choose another --out"
                 )
             self.check_settings(config)
             require_contents(self.path, contents)
@@ -99,7 +99,7 @@ class RunDirectory:
         with self._held():
             if self.begun:  # by another process, since we looked
                 raise UsageError(
-                    f"{self.path} holds results already; add --resume to go on with them, or choose another --out"
+                    f"{self.path} is in use already; add --resume if the same command began it, or choose another --out"
                 )
             self.database.create()
             seen = {"contents": dict(contents), "place": place_of(config.data)}

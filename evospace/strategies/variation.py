@@ -14,10 +14,10 @@ Names = tuple[str, ...]
 def mutated(architecture: Architecture, space: SearchSpace, rate: float, rng: np.random.Generator) -> Architecture:
     """Change each block with probability `rate`, and one block, drawn uniformly, in any case.
 
-    A single-branch block takes another of its choices (none is one, where it may be empty) by the initial gates, which
-    the supernet was trained with: each alike where they are uniform, as in the papers; by sparse ones a block is as
-    likely to be emptied as it was to be drawn empty. A multi-branch block gains, loses or exchanges one operation. A
-    block without another choice stays as it is.
+    A single-branch block takes another of its choices (none is one, where it may be empty) by the initial gates: each
+    alike where they are uniform, as in the papers; by sparse ones two of three filled blocks that change are emptied,
+    however many candidates they have. A multi-branch block gains, loses or exchanges one operation. A block without
+    another choice stays as it is.
     """
     changed = rng.random(len(architecture.blocks)) < rate
     changed[rng.integers(len(changed))] = True

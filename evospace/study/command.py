@@ -68,6 +68,7 @@ def _do(settings: StudySettings, study: StudyDirectory, left: dict[str, Job], to
         jobs=settings.jobs,
         minutes=settings.minutes,
         module="evospace.study.worker",
+        what="the study",
         noun="job",
         again=again(settings.kind, settings.out),
     )

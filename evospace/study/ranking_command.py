@@ -70,6 +70,8 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
         publish()
         return _entry_told(key, read_object(path))
 
+    if len(left) < len(chosen):
+        publish()  # whatever becomes of the others: the run may have gone on, and its scores are others
     again = f"evospace study ranking {shlex.quote(settings.run)}, with the same flags"
     do_jobs(
         {s.key: _Train(settings, front, s) for s in left},
@@ -79,6 +81,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
         jobs=settings.jobs,
         minutes=settings.minutes,
         module="evospace.study.ranking_command",
+        what="the ranking",
         noun="training",
         again=again,
     )

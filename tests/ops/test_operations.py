@@ -13,8 +13,8 @@ from evospace.testing import check_operation
 SHAPE = BlockShape(in_channels=16, out_channels=24, stride=2, resolution=8)
 SHIPPED = tuple(dict.fromkeys(spec for pool in POOLS.values() for spec in pool))
 EVERY = tuple(dict.fromkeys([*SHIPPED, *map(gated, SHIPPED)]))
-ONE_OF_A_KIND = tuple({spec.kind: spec for spec in EVERY}.values())
-"""The last of each, with squeeze-excite where the kind has it."""
+ONE_OF_A_FORM = tuple({(spec.kind, spec.se, spec.expansion == 1): spec for spec in EVERY}.values())
+"""With and without squeeze-excite and expansion, where a kind has them."""
 
 
 @pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.name)
@@ -22,8 +22,8 @@ def test_every_shipped_operation_keeps_the_contract(spec: OpSpec) -> None:
     check_operation(spec, "relu")
 
 
-@pytest.mark.parametrize("spec", ONE_OF_A_KIND, ids=lambda spec: spec.name)
-def test_every_kind_keeps_the_contract_with_the_other_activation(spec: OpSpec) -> None:
+@pytest.mark.parametrize("spec", ONE_OF_A_FORM, ids=lambda spec: spec.name)
+def test_every_form_keeps_the_contract_with_the_other_activation(spec: OpSpec) -> None:
     check_operation(spec, "swish")
 
 

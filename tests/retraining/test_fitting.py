@@ -16,7 +16,7 @@ def cost(described: DescribedNetwork) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def small() -> DescribedNetwork:
-    """Eight blocks: a network is built for every width that is tried."""
+    """Seven blocks: a network is built for every width that is tried."""
     skeleton = make_skeleton(None, image_size=8, image_channels=1)
     blocks = [["mbconv_k3_e3"]] * len(skeleton.blocks())
     return DescribedNetwork(

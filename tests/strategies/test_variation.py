@@ -51,7 +51,7 @@ def test_single_branch_choices_are_drawn_alike_and_blocks_at_the_rate() -> None:
     assert share == pytest.approx(0.25 + 0.75 / 4, abs=0.02)
 
 
-def test_sparse_gates_empty_a_block_as_often_as_they_draw_it_empty() -> None:
+def test_by_sparse_gates_most_filled_blocks_that_change_are_emptied() -> None:
     """Odds of a block's seven operations sum to 1/2, so beside the one that is left they are 6/14 to 1."""
     space, rng = replace(SPACES[0], gates="sparse"), np.random.default_rng(0)
     parent = Architecture.of([["op0"], ["op0"], [], ["op1"]])

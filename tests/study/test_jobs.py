@@ -1,5 +1,6 @@
 """The queue of a study or a ranking: what is said of each job, and what is raised."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 from evospace.errors import DataError, EvospaceError, InterruptedRunError, UsageError
 from evospace.runs.lock import claimed
+from evospace.runs.processes import Work
 from evospace.runs.signals import Signals
 from evospace.study.jobs import do_jobs
+from tests.runs.works import UntilAsked
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,23 @@ class Ends:
         (folder / "result").touch()
 
 
-def done(works: dict[str, Ends], folder: Path) -> list[str]:
+def done(works: Mapping[str, Work], folder: Path, minutes: float = 0.0) -> list[str]:
     said: list[str] = []
 
     def told(key: str) -> str:
         return f"{key} is done" if (folder / key / "result").exists() else ""
 
     do_jobs(
-        works, told, said.append, folder=folder, jobs=1, minutes=0, module="", noun="training", again="evospace again"
+        works,
+        told,
+        said.append,
+        folder=folder,
+        jobs=1,
+        minutes=minutes,
+        module="",
+        what="a test",
+        noun="training",
+        again="evospace again",
     )
     return said
 
@@ -61,5 +73,10 @@ def test_one_that_another_process_is_at_is_counted(tmp_path: Path) -> None:
     with claimed(tmp_path / "a"):
         assert done({"a": Ends(), "b": Ends()}, tmp_path) == [
             "b is done",
-            "1 of 2 trainings are done by another process",
+            "another process is at 1 of 2 trainings",
         ]
+
+
+def test_what_the_minutes_do_not_hold_is_ended_and_no_failure(tmp_path: Path) -> None:
+    works = {"a": UntilAsked(), "b": UntilAsked()}
+    assert done(works, tmp_path, minutes=0.02) == ["stopped after 0.02 minutes; everything is saved"]
