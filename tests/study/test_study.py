@@ -407,7 +407,7 @@ def test_a_ranking_is_told_and_goes_on(
 
     monkeypatch.setattr(Queue, "run", breaks)
     (run / "ranking.json").unlink()
-    assert main(["study", "ranking", str(run), "--networks", "6", *flags]) == 2
+    assert main(["study", "ranking", str(run), "--networks", "6", *flags]) == 4
     assert "trainings ended without a result (see above; the first: " in capsys.readouterr().err
     assert json.loads((run / "ranking.json").read_text())["networks"]  # those that were done before
 
