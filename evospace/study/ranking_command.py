@@ -43,12 +43,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     """
     say = say or (lambda text: None if settings.json else print(text, flush=True))
     run = RunDirectory(Path(settings.run))
-    stored = _searched_with(run)
-    if stored.ops and not settings.ops:
-        raise UsageError(
-            f"{run.path}: searched with operations of your own ({stored.ops}); give their files with --ops"
-        )
-    load_ops(settings.ops)
+    stored = _searched_with(run, settings.ops)
     load_recipe(settings.recipe)
     front, round, scored = _last_round(run, stored.max_rounds)
     chosen = spread_evenly(scored, settings.networks)
@@ -92,11 +87,20 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     return found, lines
 
 
-def _searched_with(run: RunDirectory) -> SearchConfig:
-    """The settings of a search; raises `UsageError` for a folder of something else."""
+def _searched_with(run: RunDirectory, ops: str) -> SearchConfig:
+    """The settings of a search, the user's operations in `ops` loaded.
+
+    Raises `UsageError` for a folder of something else, and where the search had operations and none are given.
+    """
     if not is_file(run.path / "run.db"):
         raise UsageError(f"{run.path}: holds no search; give the run directory of a search")
-    return load_config(run.path / "config.yaml", begun=True)
+    stored = load_config(run.path / "config.yaml", begun=True)
+    if stored.ops and not ops:
+        raise UsageError(
+            f"{run.path}: searched with operations of your own ({stored.ops}); give their files with --ops"
+        )
+    load_ops(ops)
+    return stored
 
 
 def _require_same_images(run: RunDirectory, stored: SearchConfig, settings: RankingSettings) -> None:
