@@ -57,7 +57,8 @@ def draw_space_size(path: Path, rows: Sequence[Summary]) -> None:
 
 
 def _look(method: str) -> Mapping[str, Any]:
-    main, place = method == "nse", PLACES.get(method, 0)
+    main = method == "nse"
+    place = 0 if main else PLACES[method]
     return {
         "label": method,
         "color": FIRST if main else COLOURS[place % len(COLOURS)],
