@@ -68,6 +68,9 @@ class SearchConfig:
     """Where the named data sets lie or are downloaded to."""
     train_images: int = 0
     """Search with only so many training images, drawn by --seed (held-out ones are among them); 0 means all."""
+    flip: bool = True
+    """Mirror half of the training images, left to right; not where that changes what they show (text, signs). Digits
+    known by name never are."""
     activation: Literal["relu", "swish"] = "relu"
     """Activation of the whole network."""
     se: bool = False

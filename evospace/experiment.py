@@ -45,6 +45,7 @@ def load_images(config: SearchConfig, device: str) -> ImageData:
             data_dir=Path(config.data_dir) if config.data_dir else None,
             image_size=config.image_size or None,
             seed=config.seed,
+            flip=config.flip,
             device=device,
             workers=config.workers,
         )

@@ -162,7 +162,8 @@ def _measured(experiment: Experiment, lab: SupernetLab, front: Front) -> Front:
 
     measured: tuple[int | None, ...]
     try:
-        measured = tuple(measure(experiment.latency, [e.architecture for e in front.members], on_pass))
+        networks = [e.architecture for e in front.members]
+        measured = tuple(measure(experiment.latency, networks, lab.progress.line, on_pass))
     except UsageError as error:
         lab.progress.line(f"warning: the front was not measured: {error}")
         measured = (None,) * len(front.members)

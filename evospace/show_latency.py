@@ -31,5 +31,5 @@ def latencies(name: str, *, se: bool, table: str, measured: bool, setting: Setti
             setting=setting, machine=machine(setting), skeleton=skeleton, classes=classes, reference_ns=UNKNOWN
         )
     if measured:
-        found["latency_measured_ms"] = measure(made, [architecture])[0] / 10**6
+        found["latency_measured_ms"] = measure(made, [architecture], warnings.append)[0] / 10**6
     return found | {"latency_of": str(made.setting)}, warnings

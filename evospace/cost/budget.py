@@ -93,7 +93,10 @@ def _split(text: str, whole: str) -> tuple[str, int | None, int]:
     low, dots, high = rest.partition("..")
     if not dots:
         return metric, None, _amount(metric, low, whole)
-    return metric, _amount(metric, low, whole), _amount(metric, high, whole)
+    amounts = _amount(metric, low, whole), _amount(metric, high, whole)
+    if low.strip()[-1:].isalpha() != high.strip()[-1:].isalpha():
+        raise UsageError(f"budget {whole!r}: one end has a unit; write it at both ends, e.g. 290M..310M")
+    return metric, *amounts
 
 
 def _amount(metric: str, text: str, whole: str) -> int:

@@ -60,7 +60,10 @@ def _require_contract(spec: OpSpec, shape: BlockShape, images: tuple[int, ...]) 
                     raise UsageError(f"{where}: returns {module!r:.80}; return a torch.nn.Module")
                 if text := shortcoming(module):
                     raise UsageError(f"{where}: {text}")
-                found = module.train(training)(torch.zeros((batch, *images[1:])))
+                zeros = torch.zeros((batch, *images[1:]))
+                found = module.train(training)(zeros)
+                if zeros._version:  # PyTorch counts the changes of a tensor in place
+                    raise UsageError(f"{when}: changes its input in place, which other operations share")
                 if isinstance(found, Tensor) and found.requires_grad:
                     torch.autograd.backward(found.sum())
         except UsageError:

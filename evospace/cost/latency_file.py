@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, Setting, TimedNetwork, Timing
+from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, Setting, TimedNetwork, Timing, shapes_of
 from evospace.errors import DataError, UsageError, reason
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.reading import read_json
@@ -45,15 +45,14 @@ def _table(data: dict[str, Any]) -> LatencyTable:
         raise TypeError("sources holds texts")
     if not isinstance(verification, dict | None):
         raise TypeError("a verification is an object or null")
-    blocks = {BlockShape(**b["shape"]): _block(b) for b in data["blocks"]}
-    return LatencyTable(
+    table = LatencyTable(
         setting=Setting(**setting),
         machine=machine,
         skeleton=Skeleton.from_json(data["skeleton"]),
         classes=_whole(data["classes"], 1),
         reference_ns=_whole(data["reference_ns"], 1),
         fixed={str(name): _timing(timing) for name, timing in data["fixed"].items()},
-        blocks=blocks,
+        blocks={BlockShape(**b["shape"]): _block(b) for b in data["blocks"]},
         networks=tuple(
             TimedNetwork(
                 architecture=Architecture.from_json(n["architecture"]),
@@ -65,6 +64,17 @@ def _table(data: dict[str, Any]) -> LatencyTable:
         verification=verification,
         sources=sources,
     )
+    _require_whole(table)
+    return table
+
+
+def _require_whole(table: LatencyTable) -> None:
+    """Raise `ValueError` for block shapes that are not the skeleton's, and for a finished table with gaps."""
+    shapes = set(shapes_of(table.skeleton))
+    if not table.blocks.keys() <= shapes or not table.fixed.keys() <= {"stem", "head"}:
+        raise ValueError("holds times of parts that its skeleton does not have")
+    if table.fit and (table.blocks.keys() != shapes or len(table.fixed) != 2):
+        raise ValueError("lacks times of parts of its skeleton")
 
 
 def _block(data: dict[str, Any]) -> BlockTimings:

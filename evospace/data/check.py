@@ -100,7 +100,7 @@ def _check_folder(root: Path, name: str, image_size: int, workers: int, step: St
     chosen = None
     findings = [*layout.findings(), *unreadable, *_numbers(root, counts["train"])]
     if looks:
-        read = spread(looks)
+        read = spread(sorted(looks, key=lambda look: str(look.where)))
         channels, own = usual_format([min(look.size) for look in read], {look.mode for look in read})
         chosen = channels, image_size or own
         findings += compare(looks, *chosen, split=layout.test is not None)

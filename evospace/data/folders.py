@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -70,25 +71,25 @@ def _label(files: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> tuple
     return tuple((path, label) for label, name in enumerate(classes) for path in files.get(name, ()))
 
 
-def load_folder(root: Path, *, name: str, image_size: int | None, seed: int, device: str, workers: int) -> ImageData:
+def load_folder(
+    root: Path, *, name: str, image_size: int | None, seed: int, flip: bool, device: str, workers: int
+) -> ImageData:
     """Load a folder of images: into memory if at most `MEMORY_LIMIT` bytes, else read anew every epoch.
 
     Raises:
         DataError: the layout does not fit or an image cannot be read; the text names folder or file.
     """
     samples = scan_folder(root, seed)
-    channels, default_size = sample_format([path for path, _ in (*samples.train, *samples.test)])
+    channels, default_size = sample_format(sorted((path for path, _ in (*samples.train, *samples.test)), key=str))
     size = image_size or default_size
     count = len(samples.train) + len(samples.test)
     train: Split
     test: Split
     if count * channels * size * size <= MEMORY_LIMIT:
-        train, test = _in_memory(samples, channels, size, device, workers)
+        train, test = _in_memory(samples, channels, size, flip, device, workers)
     else:
-        train, test = (
-            LoadedSplit(part, image_size=size, channels=channels, workers=workers, augmented=augmented, device=device)
-            for part, augmented in ((samples.train, True), (samples.test, False))
-        )
+        read = partial(LoadedSplit, image_size=size, channels=channels, workers=workers, device=device)
+        train, test = read(samples.train, augmented=True, flip=flip), read(samples.test)
     return ImageData(
         name=name,
         classes=samples.classes,
@@ -101,7 +102,9 @@ def load_folder(root: Path, *, name: str, image_size: int | None, seed: int, dev
     )
 
 
-def _in_memory(samples: FolderSamples, channels: int, size: int, device: str, workers: int) -> tuple[Split, Split]:
+def _in_memory(
+    samples: FolderSamples, channels: int, size: int, flip: bool, device: str, workers: int
+) -> tuple[Split, Split]:
     train, test = (
         (
             decode_all([path for path, _ in part], channels, size, workers),
@@ -109,7 +112,7 @@ def _in_memory(samples: FolderSamples, channels: int, size: int, device: str, wo
         )
         for part in (samples.train, samples.test)
     )
-    return in_memory_splits(train, test, Augmentation(pad=max(1, size // 8), flip=True), device)
+    return in_memory_splits(train, test, Augmentation(pad=max(1, size // 8), flip=flip), device)
 
 
 def _contents(samples: FolderSamples, channels: int, size: int) -> dict[str, str]:

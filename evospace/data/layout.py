@@ -78,12 +78,12 @@ def _only_in_one(train: Part, test: Part) -> Iterator[Finding]:
 
 def read_layout(root: Path) -> Layout:
     """Look for `train/` with `test/` or `val/`, or for class folders, in `root`; opens no image."""
-    if not is_folder(root / "train"):
+    train = _part(root / "train")
+    if not train.images and not train.closed:  # a folder of images and nothing else is a class of that name
         part = _part(root)
         if part.images and all(name.lower() in PARTS for name in part.images):
             part.odd.append(Finding(kinds.PARTS_AS_CLASSES, root, f"has the class folders {', '.join(part.images)}"))
         return Layout(root=root, train=part)
-    train = _part(root / "train")
     held = [part for part in map(_part, (root / "test", root / "val")) if part.images or part.closed]
     if not held:
         none = Finding(kinds.NO_TEST, root, "has train/ but no class folders in val/ or test/")

@@ -28,12 +28,13 @@ RESTARTS = 3
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
 
-def _transform(size: int, augmented: bool) -> Callable[[Image.Image], Image.Image]:
+def _transform(size: int, augmented: bool, flip: bool) -> Callable[[Image.Image], Image.Image]:
     """What turns a decoded image into one of `size` x `size`; random draws use torch's global state."""
     from torchvision.transforms import v2
 
     if augmented:
-        steps = [v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.ColorJitter(0.2, 0.2, 0.2, 0.1)]
+        mirror = [v2.RandomHorizontalFlip()] if flip else []
+        steps = [v2.RandomResizedCrop(size), *mirror, v2.ColorJitter(0.2, 0.2, 0.2, 0.1)]
     else:
         steps = [v2.Resize(int(size / CROP_PCT)), v2.CenterCrop(size)]
     transform: Callable[[Image.Image], Image.Image] = v2.Compose(steps)
@@ -45,7 +46,7 @@ class _Decoder(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, split: "LoadedSplit", seed: int | None) -> None:
         self._samples, self._channels, self._seed = split.samples, split.channels, seed
-        self._transform = _transform(split.image_size, augmented=seed is not None)
+        self._transform = _transform(split.image_size, augmented=seed is not None, flip=split.flip)
         self._policy = split.policy.transform(split.mean) if split.policy and seed is not None else None
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
@@ -66,7 +67,8 @@ class LoadedSplit:
         image_size: S; batches are B x C x S x S.
         channels: C, 3 for RGB or 1 for grey.
         workers: processes that decode; 0 decodes in this one. The batches do not depend on it.
-        augmented: whether a seeded epoch crops, flips and recolours the images besides shuffling them.
+        augmented: whether a seeded epoch crops and recolours the images besides shuffling them.
+        flip: whether it mirrors half of them, too.
         policy: what it does to an image after that.
         mean, std: of each channel, for normalising; ImageNet's where they are not given.
         device: where batches are put.
@@ -82,6 +84,7 @@ class LoadedSplit:
         channels: int = 3,
         workers: int = 0,
         augmented: bool = False,
+        flip: bool = True,
         policy: Policy | None = None,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -91,7 +94,7 @@ class LoadedSplit:
         usual = (GREY_MEAN, GREY_STD) if channels == 1 else (RGB_MEAN, RGB_STD)
         self.mean, self.std = tuple(mean or usual[0]), tuple(std or usual[1])
         self.policy = policy
-        self.workers, self.augmented, self.device = workers, augmented, torch.device(device)
+        self.workers, self.augmented, self.flip, self.device = workers, augmented, flip, torch.device(device)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -156,7 +159,7 @@ class LoadedSplit:
         return self._with(mean=mean, std=std)
 
     def _with(self, **changed: Any) -> "LoadedSplit":
-        names = ("samples", "image_size", "channels", "workers", "augmented", "policy", "mean", "std", "device")
+        names = ("samples", "image_size", "channels", "workers", "augmented", "flip", "policy", "mean", "std", "device")
         return LoadedSplit(**({name: getattr(self, name) for name in names} | changed))
 
     def _loader(self, batches: list[list[int]], seed: int | None) -> DataLoader[tuple[Tensor, int]]:

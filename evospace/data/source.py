@@ -1,5 +1,6 @@
 """From the name of a data set, or the path of a folder, to its images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ def load_data(
     data_dir: Path | None = None,
     image_size: int | None = None,
     seed: int = 0,
+    flip: bool = True,
     device: str = "cpu",
     workers: int = 0,
 ) -> ImageData:
@@ -33,6 +35,7 @@ def load_data(
         image_size: side to scale images to; None keeps that of a named data set (224 for imagenet) and
             takes the median shorter side, at most 224, of a folder.
         seed: fixes the split of a folder without a test part; named data sets do not depend on it.
+        flip: whether training images may be mirrored; digits never are.
         device: where batches are put.
         workers: threads or processes that decode image files.
 
@@ -47,11 +50,11 @@ def load_data(
     require_folder(data_dir)
     with memory_errors(f"for the images of {name_or_dir}", "free some, or give a smaller --image-size"):
         if name_or_dir in READERS:
-            return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, device)
+            return _from_arrays(name_or_dir, READERS[name_or_dir](data_dir), image_size, flip, device)
         root, name = find_folder(name_or_dir, data_dir)
         if name_or_dir == "imagenet":
             image_size = image_size or 224
-        return load_folder(root, name=name, image_size=image_size, seed=seed, device=device, workers=workers)
+        return load_folder(root, name=name, image_size=image_size, seed=seed, flip=flip, device=device, workers=workers)
 
 
 def require_folder(data_dir: Path | None) -> None:
@@ -78,10 +81,11 @@ def find_folder(name_or_dir: str, data_dir: Path | None) -> tuple[Path, str]:
     return root, printable(root.resolve().name)
 
 
-def _from_arrays(name: str, arrays: Arrays, image_size: int | None, device: str) -> ImageData:
+def _from_arrays(name: str, arrays: Arrays, image_size: int | None, flip: bool, device: str) -> ImageData:
     size = image_size or arrays.train[0].shape[-1]
+    augmentation = replace(arrays.augmentation, flip=flip and arrays.augmentation.flip)
     train, test = ((_resized(images, size), labels) for images, labels in (arrays.train, arrays.test))
-    train_split, test_split = in_memory_splits(train, test, arrays.augmentation, device)
+    train_split, test_split = in_memory_splits(train, test, augmentation, device)
     return ImageData(
         name=name,
         classes=arrays.classes,

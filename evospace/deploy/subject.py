@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from evospace.cost.count import count_module
 from evospace.deploy.folder import MARK
+from evospace.runs.network_file import crop_of
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import pyramid_levels
 
@@ -35,8 +36,7 @@ class Subject:
     @property
     def crop_pct(self) -> float | None:
         """What part of an image's shorter side it was trained to be tested on (the middle); `None`: not known."""
-        stored = self.training.get("crop_pct")
-        return stored if type(stored) is float and 0.1 <= stored <= 1 else None
+        return crop_of(self.training)
 
     @property
     def resize(self) -> int | None:

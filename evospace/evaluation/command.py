@@ -64,6 +64,9 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
         found.append(entry)
         doubt = data.divided and stored.origin.doubt(settings.data, data.name, data.contents)
         doubts |= {doubt: None} if doubt else {}
+        if stored.crop_pct not in (None, data.test.crop_pct):
+            text = f"the middle {data.test.crop_pct:.1%} of each image of {data.name} is seen"
+            doubts[f"warning: {text}, {stored.described.name} was trained for {stored.crop_pct:.1%}"] = None
         other = "" if _own(stored.origin, settings.data, data) else f"-{_file_name(settings.data)}"
         lines.append(_stored(path, other, entry, confusion, stored.described))
     if len(lines) > 1 and all(line.startswith("wrote ") for line in lines):

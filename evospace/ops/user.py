@@ -23,12 +23,12 @@ def load_ops_file(path: str | Path) -> tuple[str, ...]:
     except OSError as error:
         raise UsageError(f"--ops {path}: cannot be read ({error.strerror}); give a Python file") from error
     digest = hashlib.sha256(source).hexdigest()
-    return _kinds_of(digest) or _execute(path, digest)
+    return _kinds_of(digest) or _execute(path, source, digest)
 
 
 def load_ops(files: str) -> tuple[str, ...]:
     """The kinds of several files, separated by commas; none for an empty text."""
-    return tuple(kind for name in files.split(",") if name for kind in load_ops_file(name))
+    return tuple(kind for name in files.split(",") if name.strip() for kind in load_ops_file(name.strip()))
 
 
 def _kinds_of(digest: str) -> tuple[str, ...]:
@@ -42,7 +42,8 @@ def _forget(module: str, digest: str) -> None:
         KINDS.remove(kind)
 
 
-def _execute(path: Path, digest: str) -> tuple[str, ...]:
+def _execute(path: Path, source: bytes, digest: str) -> tuple[str, ...]:
+    """Run `source` itself, not what lies at `path` or in Python's cache by now: the digest is that of what ran."""
     spec = importlib.util.spec_from_file_location(f"evospace_user_{digest[:12]}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"--ops {path}: not a Python file; its name must end in .py")
@@ -50,7 +51,7 @@ def _execute(path: Path, digest: str) -> tuple[str, ...]:
     sys.modules[spec.name] = module
     loading.append(digest)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         _forget(spec.name, digest)
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"

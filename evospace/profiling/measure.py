@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from evospace.cost.latency_table import LatencyTable
 from evospace.errors import UsageError
-from evospace.profiling.profile import reference_watch, time_networks
+from evospace.profiling.profile import Say, reference_watch, time_networks
 from evospace.profiling.runtimes import differences, require_runtime, threads_of
 from evospace.space.architecture import Architecture
 
@@ -34,10 +34,16 @@ def require_same_machine(table: LatencyTable) -> None:
 
 
 def measure(
-    table: LatencyTable, architectures: Sequence[Architecture], on_pass: Callable[[int, int], None] = lambda a, b: None
+    table: LatencyTable,
+    architectures: Sequence[Architecture],
+    say: Say,
+    on_pass: Callable[[int, int], None] = lambda a, b: None,
 ) -> list[int]:
-    """Nanoseconds of each network, end to end, in turn; raises `UsageError` where this is not the table's machine."""
+    """Nanoseconds of each network, end to end, in turn; `say` hears where the machine is slower than it was.
+
+    Raises `UsageError` where this is not the table's machine.
+    """
     require_same_machine(table)
     with threads_of(table.setting):
-        timed = time_networks(table, architectures, reference_watch(table)[0], on_pass)
+        timed = time_networks(table, architectures, reference_watch(table, say), on_pass)
     return [network.timing.ns for network in timed]

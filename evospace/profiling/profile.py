@@ -26,7 +26,7 @@ from evospace.ops.spec import BlockShape, OpSpec
 from evospace.profiling.fit import fit_term
 from evospace.profiling.networks import around_block, cheapest, spread_networks
 from evospace.profiling.runtimes import Run, machine, prepare, require_runtime, threads_of
-from evospace.profiling.timing import Watch, time_in_turn
+from evospace.profiling.timing import QUIET, Watch, time_in_turn
 from evospace.reading import is_folder
 from evospace.runs.files import write_json
 from evospace.runs.lock import locked
@@ -101,7 +101,7 @@ class Profile:
             write_json(self.out, table_to_json(table))  # tells at once whether it can be written
         sources = {kind: sha for kind, sha in self._sources().items() if sha}
         table = replace(table, sources={**table.sources, **sources})
-        return table, reference_watch(table)[0]
+        return table, reference_watch(table, self.say)
 
     def _sources(self) -> dict[str, str | None]:
         return {spec.kind: KINDS[spec.kind].source_sha256 for spec in map(OpSpec.parse, self.names)}
@@ -206,14 +206,16 @@ def partial_say(say: Say, text: str) -> Callable[[int, int], None]:
     return lambda settled, total: say(f"{text}: {settled} of {total} settled")
 
 
-def reference_watch(table: LatencyTable) -> tuple[Watch, float]:
-    """A watch whose reference is the skeleton's cheapest network, and how many times slower it is than in the table."""
+def reference_watch(table: LatencyTable, say: Say) -> Watch:
+    """A watch whose reference is the skeleton's cheapest network; `say` hears where it is slower than in the table."""
     skeleton = table.skeleton
     network = Network(skeleton, cheapest(skeleton), table.classes)
     run = prepare(network, image_shape(skeleton), table.setting)
     watch = Watch(reference=run, best=table.reference_ns / 1e9)
-    now = watch.warm_up()
-    return watch, now / watch.best
+    slower = watch.warm_up() / watch.best
+    if slower > QUIET:
+        say(f"warning: the machine is {slower:.2f} times slower now than when it was profiled")
+    return watch
 
 
 def image_shape(skeleton: Skeleton) -> tuple[int, int, int]:

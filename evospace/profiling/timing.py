@@ -98,6 +98,14 @@ def settled(samples: list[tuple[float, float]], best: float) -> bool:
 
 
 def timing_of(samples: list[tuple[float, float]], best: float) -> Timing:
-    """The median of the fastest quiet samples; of all, where there are not enough."""
-    fastest = _fastest(samples, best) or sorted(seconds for seconds, _ in samples)[:AGREE]
-    return Timing(ns=round(1e9 * statistics.median(fastest)), spread=fastest[-1] / fastest[0] - 1, passes=len(samples))
+    """The median of the fastest quiet samples.
+
+    Where there are not enough, that of the fastest of all; its spread is at least by how much the reference was slower
+    than its best, for the samples of a machine that is slow throughout agree.
+    """
+    fastest, slower = _fastest(samples, best), 0.0
+    if not fastest:
+        fastest = sorted(seconds for seconds, _ in samples)[:AGREE]
+        slower = min(reference for _, reference in samples) / best - 1
+    spread = max(fastest[-1] / fastest[0] - 1, slower)
+    return Timing(ns=round(1e9 * statistics.median(fastest)), spread=spread, passes=len(samples))

@@ -17,15 +17,12 @@ from evospace.profiling.measure import require_same_machine
 from evospace.profiling.networks import BAND, band_networks, spread_networks
 from evospace.profiling.profile import Say, alone_at, partial_say, reference_watch, time_networks
 from evospace.profiling.runtimes import threads_of
-from evospace.profiling.timing import QUIET, Watch
+from evospace.profiling.timing import Watch
 from evospace.report.figures import save_figure
 from evospace.runs.files import write_json
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
-
-SLOWER = QUIET
-"""Above this the reference never runs as it did: no sample would count as quiet."""
 
 
 def verify(path: Path, *, networks: int, seed: int, say: Say, live: Say) -> LatencyTable:
@@ -42,9 +39,7 @@ def verify(path: Path, *, networks: int, seed: int, say: Say, live: Say) -> Late
 def _verified(path: Path, table: LatencyTable, networks: int, seed: int, say: Say, live: Say) -> LatencyTable:
     space = _space_of(table)
     with threads_of(table.setting):
-        watch, slower = reference_watch(table)
-        if slower > SLOWER:
-            say(f"warning: the machine is {slower:.2f} times slower now than when it was profiled")
+        watch = reference_watch(table, say)
         chosen, middle = _unseen(table, space, networks, seed)
         near = sum(abs(table.predict_ns(a) / middle - 1) <= BAND for a in chosen)
         say(f"{len(chosen)} unseen networks, {near} of them within {100 * BAND:.0f} % of {middle / 1e6:.3g} ms")

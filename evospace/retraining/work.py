@@ -74,6 +74,7 @@ def prepare(config: RetrainConfig) -> Retraining:
             data_dir=Path(config.data_dir) if config.data_dir else None,
             image_size=config.image_size or first.skeleton.image_size,
             seed=data_seed,
+            flip=config.flip,
             device=device,
             workers=config.workers,
         )
@@ -112,11 +113,15 @@ def _hash(described: DescribedNetwork) -> str:
 
 
 def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
-    """Where the data lie, as the run says that holds the network; operations are code, and never taken so."""
+    """Where the data lie and whether they may be mirrored, as the run says that holds the network.
+
+    Operations are code, and never taken so.
+    """
     stored = search_settings(config.network)
     same = Origin(data=str(stored.get("data", ""))).is_of(config.data)
     data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
-    return replace(config, data_dir=data_dir)
+    mirrored = not same or stored.get("flip", True) is True
+    return replace(config, data_dir=data_dir, flip=config.flip and mirrored)
 
 
 def _networks(config: RetrainConfig) -> list[FoundNetwork]:

@@ -40,6 +40,11 @@ class TrainedNetwork:
         return seed if type(seed) is int else 0
 
     @property
+    def crop_pct(self) -> float | None:
+        """What part of an image's shorter side it was trained to be tested on (the middle); `None`: not known."""
+        return crop_of(self.training)
+
+    @property
     def origin(self) -> Origin:
         """The images that it was trained on."""
         contents, place = self.training.get("contents"), self.training.get("place")
@@ -56,6 +61,12 @@ class TrainedNetwork:
         network = Network(described.skeleton, described.architecture, described.classes)
         network.load_state_dict(dict(self.weights))
         return network.eval()
+
+
+def crop_of(training: Mapping[str, Any]) -> float | None:
+    """`crop_pct` of stored `training`, where it is one."""
+    stored = training.get("crop_pct")
+    return stored if type(stored) is float and 0.1 <= stored <= 1 else None
 
 
 def planned(described: DescribedNetwork) -> Network:

@@ -19,6 +19,8 @@ from evospace.space.search_space import Branches, SearchSpace
 
 MAX_BINS = 400_000
 """Most cost bins of a value function; a longer range of costs is binned and its draws are filtered."""
+MAX_VALUES = 12_000_000
+"""Most values, bins times operations, that a block's draw holds: 100 MB. From 30 operations on there are fewer bins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,8 @@ class Grid:
         unit = cost_unit(space, table)
         low = max(0, -(-(window.low - table.fixed) // unit))
         high = (min(window.high, table.bounds(space)[1]) - table.fixed) // unit
-        width = max(1, -(-high // (bins or MAX_BINS)))
+        most = bins or min(MAX_BINS, MAX_VALUES // max(1, *map(len, space.candidates)))
+        width = max(1, -(-high // most))
         costs = [[c[name] // unit for name in names] for names, c in zip(space.candidates, table.ops, strict=True)]
         binned = tuple([(c + width // 2) // width for c in block] for block in costs)
         if cover:

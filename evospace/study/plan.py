@@ -151,6 +151,7 @@ def _job(
             "data": settings.data,
             "data_dir": settings.data_dir,
             "image_size": settings.image_size,
+            "flip": settings.flip,
             "budget": settings.budget,
             "pool": settings.pool,
             "operations": operations,

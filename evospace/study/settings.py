@@ -53,6 +53,8 @@ class StudySettings:
     """Where the named data sets lie or are downloaded to."""
     image_size: int = 0
     """Pixels; 0 means the data set's own."""
+    flip: bool = True
+    """As for a search."""
     budget: str = ""
     """What a network may cost, as for a search; no latency."""
     pool: str = "mobile27"

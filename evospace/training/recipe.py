@@ -31,6 +31,8 @@ class Recipe:
     """Epochs from a quarter of the peak to the peak, never more than a fifth of all; then cosine to 0."""
     smoothing: float = 0.1
     """Label smoothing."""
+    flip: bool = True
+    """Mirror half of the training images, left to right; never for a network of a search with --no-flip."""
     aa: str = ""
     """Augmentation policy: trivial, or rand-mM-nN (RandAugment, magnitude M, N operations)."""
     reprob: float = 0.0

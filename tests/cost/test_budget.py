@@ -97,6 +97,12 @@ def test_latency_text_gives_the_budget_back(low: int, width: int) -> None:
     assert Budget.parse(str(budget)) == budget
 
 
+@pytest.mark.parametrize("text", ["macs=290..310M", "params=3K..4000"])
+def test_a_unit_at_one_end_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match=r"write it at both ends, e\.g\. 290M\.\.310M"):
+        Budget.parse(text)
+
+
 def test_further_upper_limits() -> None:
     budget, limits = parse_budget("macs=20M, params=0.5M,latency=3ms")
     assert budget == Budget.parse("macs=20M")

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from evospace.data import LoadedSplit, Split, folders, load_data
+from evospace.data.check import check_data
 from evospace.data.images import decode
 from evospace.data.splits import Augmentation, InMemorySplit
 from evospace.errors import DataError
@@ -37,6 +38,9 @@ def test_folder_with_two_parts_has_one_class_map(tmp_path: Path, held: str) -> N
     assert isinstance(data.train, InMemorySplit)
     assert data.train.augmentation == Augmentation(pad=2, flip=True)  # photographs may be mirrored
     assert load_data("imagenet", data_dir=tmp_path, image_size=8).image_size == 8
+    still = load_data(str(tmp_path), flip=False).train
+    assert isinstance(still, InMemorySplit)
+    assert still.augmentation == Augmentation(pad=2, flip=False)
 
 
 def test_single_folder_is_split_by_seed(tmp_path: Path) -> None:
@@ -51,6 +55,20 @@ def test_single_folder_is_split_by_seed(tmp_path: Path) -> None:
     assert not set(one.train) & set(one.test)
 
 
+def test_the_format_does_not_depend_on_the_seed(tmp_path: Path) -> None:
+    for name in "ab":
+        for i in range(300):
+            colour = i in (7, 133)  # of 600 images each third is looked at: by name the same ones for every seed
+            path = tmp_path / name / f"{i:03}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB" if colour else "L", (16, 16) if i % 2 else (32, 32)).save(path)
+    found = {(data.image_channels, data.image_size) for data in (load_data(str(tmp_path), seed=s) for s in range(6))}
+    assert len(found) == 1
+    use = check_data(str(tmp_path)).use
+    assert use is not None
+    assert (use["channels"], use["image_size"]) == found.pop()
+
+
 def test_large_folder_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "ab":
         fill(tmp_path / name, 5)
@@ -58,7 +76,10 @@ def test_large_folder_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(folders, "MEMORY_LIMIT", 1)
     large = load_data(str(tmp_path))
     assert isinstance(large.train, LoadedSplit)
-    assert (large.train.augmented, len(large.train), len(large.test)) == (True, 8, 2)
+    assert (large.train.augmented, large.train.flip, len(large.train), len(large.test)) == (True, True, 8, 2)
+    still = load_data(str(tmp_path), flip=False).train
+    assert isinstance(still, LoadedSplit)
+    assert not still.flip
     assert large.contents == small.contents
     assert next(large.test.epoch(2))[0].shape == (2, 3, 16, 16)
 

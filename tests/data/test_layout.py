@@ -51,8 +51,10 @@ def test_parts_of_other_names_are_no_classes(parts: tuple[str, ...], tmp_path: P
 
 
 def test_a_class_may_be_called_as_a_part_is(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{name}/{i}.png" for name in ("Train", "bus") for i in range(9)))
-    assert not list(read_layout(tmp_path).findings())
+    touch(tmp_path, *(f"{name}/{i}.png" for name in ("train", "bus") for i in range(9)))
+    layout = read_layout(tmp_path)
+    assert not list(layout.findings())
+    assert set(layout.train.images) == {"train", "bus"}
 
 
 def test_images_beside_the_classes_are_told_and_stop_nothing(tmp_path: Path) -> None:

@@ -43,6 +43,17 @@ def test_an_epoch_taken_up_in_the_middle_has_the_same_rest(samples: list[tuple[P
     assert batches(split, start=3) == []
 
 
+def test_images_are_mirrored_unless_they_must_not_be(tmp_path: Path) -> None:
+    pixels = np.repeat(np.arange(32, dtype=np.uint8)[None] * 8, 32, axis=0)  # dark on the left, bright on the right
+    path = tmp_path / "ramp.png"
+    Image.fromarray(np.stack([pixels] * 3, axis=-1)).save(path)
+    for flip in (True, False):
+        split = LoadedSplit([(path, 0)] * 24, image_size=8, augmented=True, flip=flip)
+        images = torch.cat([images for images, _ in split.subset(range(24)).epoch(8, seed=1)])
+        mirrored = (images[..., 0] > images[..., -1]).any(dim=1).any(dim=1)
+        assert bool(mirrored.any()) == flip
+
+
 def test_a_dead_worker_is_replaced_and_no_batch_is_lost_or_changed(
     samples: list[tuple[Path, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,20 @@ def test_images_are_normalised_as_the_checkpoint_says(
     assert seen == [((0.125,), (0.75,), 360)]
 
 
+def test_another_view_than_the_training_had_is_told(
+    retrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = load_network(retrained / "net-00/seed-0/last.safetensors")
+    for crop, told in ((0.875, True), (1.0, False), ("all", False)):
+        path = tmp_path / f"{crop}.safetensors"
+        save_network(path, replace(stored, training={**stored.training, "crop_pct": crop}))
+        assert main(["evaluate", str(path)]) == 0
+        seen = capsys.readouterr()
+        text = " ".join((seen.out + seen.err).split())
+        assert ("the middle 100.0% of each image of digits is seen" in text) == told
+        assert ("was trained for 87.5%" in text) == told
+
+
 def test_images_that_changed_since_the_training_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = tmp_path / "images"
     for label, name in enumerate(("cat", "dog")):

@@ -1,5 +1,7 @@
 import hashlib
 import importlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from evospace.ops.build import build_op
 from evospace.ops.kinds import KINDS, loading
 from evospace.ops.pools import pool_with
 from evospace.ops.spec import BlockShape, OpSpec
-from evospace.ops.user import load_ops_file, require_source
+from evospace.ops.user import load_ops, load_ops_file, require_source
 from evospace.testing import check_operation
 
 SOURCE = """
@@ -125,6 +127,19 @@ def test_a_broken_file_is_a_usage_error_and_leaves_nothing(tmp_path: Path, sourc
     assert dict(KINDS) == before
 
 
+def test_what_runs_is_what_was_read_whatever_python_has_cached(ops_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    load_ops_file(ops_file)
+    assert [entry.name for entry in ops_file.parent.iterdir()] == ["my_ops.py"]
+    times = ops_file.stat()
+    ops_file.write_text(SOURCE.replace("(3, 5)", "(3, 7)"), encoding="utf-8")
+    os.utime(ops_file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps its time, of the same size
+    load_ops_file(ops_file)
+    assert [spec.kernel for spec in KINDS["tryout"].specs] == [3, 7]
+    KINDS.remove("tryout")
+    assert load_ops(f"{ops_file}, {ops_file} ,") == ("pointwise", "pointwise")
+
+
 def test_a_missing_file_or_another_kind_of_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         load_ops_file(tmp_path / "missing.py")
@@ -156,6 +171,7 @@ def test_a_stored_operation_needs_its_own_source(ops_file: Path) -> None:
         (f"return Convolution({SIZES}, output=lambda x: 1 / 0)", "in training: ZeroDivisionError: division by zero"),
         ("return nn.Conv2d(8, 12, 1, stride=2).requires_grad_(False)", "parameter weight is not trainable; register"),
         ("return nn.Sequential(nn.Conv2d(8, 12, 1, 2), nn.BatchNorm2d(12, track_running_stats=False))", "1 keeps no"),
+        ("return nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(8, 12, 1, 2))", "changes its input in place, which"),
         (f"return Convolution({SIZES}, output=in_place)", "in training: RuntimeError: one of the variables needed for"),
     ],
 )

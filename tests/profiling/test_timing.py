@@ -83,6 +83,7 @@ def test_the_median_of_the_three_fastest_quiet_samples() -> None:
     assert not settled([*samples[:2], (5.3, 1.0), (5.4, 1.0)], best=1.0)  # 8 % apart
     assert not settled(samples, best=0.9)  # the machine was faster once: none of these counts
     assert timing_of(samples, best=0.9).ns == 5_000_000_000
+    assert timing_of([(2.0, 2.0)] * 5, best=1.0).spread == 1.0  # slow throughout: they agree, and mean nothing
 
 
 def test_reports_how_many_are_settled() -> None:

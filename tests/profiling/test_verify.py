@@ -14,6 +14,8 @@ from evospace.errors import DataError
 from evospace.ops.pools import pool_names
 from evospace.profiling import verify as module
 from evospace.profiling.measure import doubts
+from evospace.profiling.profile import reference_watch
+from evospace.profiling.timing import Watch
 from evospace.profiling.verify import verification_lines, verify
 from evospace.space.architecture import Architecture
 from tests.profiling.tables import OPS, TINY, made_table, timing
@@ -37,9 +39,18 @@ def off(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         pairs = zip(networks, turns, strict=True)
         return [TimedNetwork(architecture=a, timing=timing(round(float(f) * table.predict_ns(a)))) for a, f in pairs]
 
-    monkeypatch.setattr(module, "reference_watch", lambda table: (Watch(), 1.0))
+    monkeypatch.setattr(module, "reference_watch", lambda table, say: Watch())
     monkeypatch.setattr(module, "time_networks", measured)
     return factors
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_machine_that_is_slower_than_it_was_is_told(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watch, "warm_up", lambda watch: factor * watch.best)
+    heard = list[str]()
+    watch = reference_watch(made_table(TINY, ()), heard.append)
+    assert watch.best == 50e-6
+    assert heard == (["warning: the machine is 2.00 times slower now than when it was profiled"] if factor > 1 else [])
 
 
 def run(path: Path) -> LatencyTable:

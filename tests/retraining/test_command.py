@@ -23,6 +23,7 @@ import torch
 
 import evospace.retraining.command
 from evospace.cli import main
+from evospace.data import InMemorySplit
 from evospace.errors import CollapseError, DataError
 from evospace.retraining.config import RetrainConfig
 from evospace.retraining.job import Say, first_weights, train_job
@@ -58,6 +59,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
         path = front(folder / "front.json")
         assert main(["retrain", str(path), *FLAGS, "--out", str(folder / "out")]) == 0
     return folder, moments.count
+
+
+@pytest.mark.parametrize(
+    ("searched", "given", "flip"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_images_that_the_search_did_not_mirror_are_not_mirrored(
+    searched: bool, given: bool, flip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "images"
+    folder(str(images), classes=tuple("0123456789"))
+    path = front(tmp_path / "front.json", data=str(images), channels=3)
+    stored = {"data": str(images), "flip": searched}
+    monkeypatch.setattr("evospace.retraining.work.search_settings", lambda name: stored)
+    work = prepare(RetrainConfig(network=str(path), flip=given))
+    assert isinstance(work.data.train, InMemorySplit)
+    assert work.data.train.augmentation is not None
+    assert work.data.train.augmentation.flip == work.config.flip == flip
+    folder(str(tmp_path / "others"), classes=tuple("0123456789"))
+    assert prepare(RetrainConfig(network=str(path), flip=given, data=str(tmp_path / "others"))).config.flip == given
 
 
 def test_every_network_gets_its_weights_a_result_and_a_description(undisturbed: tuple[Path, int]) -> None:

@@ -109,6 +109,11 @@ def test_the_published_settings_stand_beside_ours() -> None:
     assert [job.key for job in jobs] == ["nse-n27-x1-s0", "nse-published-n27-x1-s0"]
 
 
+def test_images_that_must_not_be_mirrored_are_not_by_any_job() -> None:
+    assert {job.config.flip for job in plan_jobs(settings(strategies="all"))} == {True}
+    assert {job.config.flip for job in plan_jobs(settings(strategies="all", flip=False))} == {False}
+
+
 def test_every_strategy_begins_as_the_study_says() -> None:
     for how in ("aligned", "independent"):
         jobs = plan_jobs(settings(strategies="all", operations="27", seeds=1, epochs=28, initial_weights=how))
