@@ -1,6 +1,6 @@
 """`evospace export`: a network with its weights as PyTorch code, as ONNX, or for timm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evospace.config import NOT_PART_OF_THE_RESULT
 from evospace.deploy.card import card
 from evospace.deploy.folder import check_target, new_folder
 from evospace.deploy.onnx_file import require_onnx, write_onnx
@@ -24,6 +25,7 @@ from evospace.ops.user import load_ops
 from evospace.runs.files import write_json, write_text
 from evospace.runs.network_file import load_network, planned
 from evospace.seeding import derive
+from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network, drawn
 
 Write = Callable[[Path, Shipped, Tensor, Tensor], dict[str, Difference]]
@@ -73,25 +75,35 @@ def _subject(settings: ExportSettings) -> Subject:
     found = find_network(settings.network)
     if found.checkpoint is None:
         return Subject(
-            described=found.described,
+            described=_named(found.described),
             network=_fresh(found, settings),
             trained=False,
-            search=search_settings(settings.network),
+            search=_told(search_settings(settings.network)),
             license=settings.license,
         )
     stored = load_network(found.checkpoint)
     search = stored.training.get("search")
     own, evaluations = evaluations_of(found.checkpoint)
     return Subject(
-        described=stored.described,
+        described=_named(stored.described),
         network=stored.build(),
         trained=True,
         training={key: value for key, value in stored.training.items() if key != "search"},
         evaluations=evaluations,
         own_evaluation=own,
-        search=search if isinstance(search, dict) else {},
+        search=_told(search) if isinstance(search, dict) else {},
         license=settings.license,
     )
+
+
+def _named(described: DescribedNetwork) -> DescribedNetwork:
+    """Without where it and its images lie on this machine: an export is there to be handed on."""
+    return replace(described, name="/".join(Path(described.name).parts[-2:]), data=Path(described.data).name)
+
+
+def _told(search: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a search that its result depends on."""
+    return {key: value for key, value in search.items() if key not in NOT_PART_OF_THE_RESULT}
 
 
 def _fresh(found: FoundNetwork, settings: ExportSettings) -> Network:

@@ -325,7 +325,7 @@ def test_the_flags_are_those_that_users_know() -> None:
     assert flags == {
         *("data", "budget", "out", "seed", "epochs", "samples", "max-rounds", "candidates", "pool", "ops", "skeleton"),
         *("strategy", "operations", "train-images", "lock", "rehearse", "inherit-from", "darts-order", "shrink-by"),
-        *("then", "score-by", "sampling", "refill"),
+        *("then", "score-by", "sampling", "refill", "flip"),
         *("branches", "image-size", "data-dir", "activation", "se", "batch-size", "lr", "calibration-batches"),
         *(
             "weights",

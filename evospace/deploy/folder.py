@@ -1,5 +1,6 @@
 """An export's folder: it appears whole or not at all, and only an earlier export is replaced."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from evospace.errors import DiskError, UsageError, reason
 from evospace.reading import read_json
-from evospace.runs.files import FULL, flush_folder
+from evospace.runs.files import FULL, UMASK, flush_folder
 
 MARK = "evospace-export"
 """`format` in an export's config.json: tells our folders from those of others."""
@@ -33,11 +34,12 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise kind(f"--out {out}: cannot be written ({reason(error)}); nothing was exported") from error
     try:
         yield filling
-        filling.chmod(0o755)
+        filling.chmod(0o777 & ~UMASK)
         _exchange(filling, out)
     except (DiskError, OSError) as error:
         cause = error.__cause__ if isinstance(error, DiskError) and error.__cause__ else error
-        raise DiskError(f"cannot write {out}: {reason(cause)}; nothing was exported") from error
+        mounted = "; it is mounted and cannot be replaced: give a folder inside it" if os.path.ismount(out) else ""
+        raise DiskError(f"cannot write {out}: {reason(cause)}; nothing was exported{mounted}") from error
     finally:
         shutil.rmtree(filling, ignore_errors=True)
 

@@ -65,7 +65,7 @@ def write_timm(folder: Path, shipped: Shipped, images: Tensor, wanted: Tensor) -
     import evospace.deploy.timm  # noqa: F401  registers the network
 
     try:
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True)
-    except (RuntimeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UsageError(f"timm does not load the export ({reason(error):.200})") from error
-    return {"timm.create_model": checked("timm.create_model", logits_of(model, images), wanted)}
+        found = logits_of(timm.create_model(f"local-dir:{folder}", pretrained=True), images)
+    except Exception as error:  # a user's operation can fail in any way
+        raise UsageError(f"timm does not load or run the export ({reason(error):.200})") from error
+    return {"timm.create_model": checked("timm.create_model", found, wanted)}

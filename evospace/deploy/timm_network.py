@@ -12,7 +12,7 @@ from evospace.deploy.prepare import fold_batch_norms
 from evospace.errors import UsageError
 from evospace.ops.modern.reparam import reparametrise
 from evospace.space.described import DescribedNetwork
-from evospace.supernet.network import Network
+from evospace.supernet.network import Network, drop_paths
 
 
 class TimmNetwork(Network):
@@ -26,6 +26,7 @@ class TimmNetwork(Network):
         in_chans: int | None = None,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
         merged: bool = False,
         folded: bool = False,
     ) -> None:
@@ -48,9 +49,11 @@ class TimmNetwork(Network):
             {"module": level["module"], "num_chs": level["channels"], "reduction": level["reduction"]}
             for level in self.feature_info
         ]
+        if drop_path_rate:
+            drop_paths(self, drop_path_rate)
         self._pool(global_pool)
-        if not classes:
-            self.head[4] = nn.Identity()
+        if not classes or self._features != self.head_hidden_size:
+            self.head[4] = self._classifier(classes)
 
     def _ship(self, *, folded: bool) -> None:
         for name, part in list(self.named_children()):
@@ -66,10 +69,23 @@ class TimmNetwork(Network):
         """A new last layer; `num_classes` 0 leaves features, `global_pool` "" leaves them unpooled."""
         if global_pool is not None:
             self._pool(global_pool)
-        device = next(self.stem.parameters()).device
-        linear = nn.Linear(self.head_hidden_size, num_classes, device=device) if num_classes else nn.Identity()
-        self.head[4] = linear
+        self.head[4] = self._classifier(num_classes)
         self.num_classes = num_classes
+
+    @property
+    def _features(self) -> int:
+        """What enters the last layer: with `catavgmax` twice the channels."""
+        pool = self.head[2]
+        assert isinstance(pool, SelectAdaptivePool2d)
+        return self.head_hidden_size * int(pool.feat_mult())  # type: ignore[no-untyped-call]
+
+    def _classifier(self, classes: int) -> nn.Module:
+        if not classes:
+            return nn.Identity()
+        if isinstance(self.head[3], nn.Identity):
+            raise UsageError(f"num_classes={classes} with global_pool='': classes need pooled features; give one")
+        like = next(self.stem.parameters())
+        return nn.Linear(self._features, classes, device=like.device, dtype=like.dtype)
 
     def _pool(self, global_pool: str) -> None:
         self.head[2] = SelectAdaptivePool2d(pool_type=global_pool, flatten=False)

@@ -21,8 +21,13 @@ def write_torch(folder: Path, shipped: Shipped, images: Tensor, wanted: Tensor) 
     """
     write_text(folder / "network.py", torch_source(shipped))
     write_bytes(folder / "model.safetensors", save(weights_of(shipped.network)))
-    written = load_written(folder)
-    return {"the written file": checked("the written file", logits_of(written, images), wanted)}
+    try:
+        found = logits_of(load_written(folder), images)
+    except Exception as error:  # a user's operation can fail in any way
+        raise UsageError(
+            f"the network cannot be written as PyTorch code: the file does not run ({reason(error):.160})"
+        ) from error
+    return {"the written file": checked("the written file", found, wanted)}
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
@@ -46,12 +51,7 @@ Images ``N x {channels} x {height} x {width}`` to logits; config.json names the 
 def load_written(folder: Path) -> nn.Module:
     """The network of `network.py` with the weights beside it, in a module of its own."""
     module = ModuleType("network")
-    try:
-        exec(compile((folder / "network.py").read_text(encoding="utf-8"), "network.py", "exec"), module.__dict__)
-        network: nn.Module = module.__dict__["Network"]()
-        network.load_state_dict(load_file(folder / "model.safetensors"))
-    except Exception as error:  # a user's operation can fail in any way
-        raise UsageError(
-            f"the network cannot be written as PyTorch code: the file does not run ({reason(error):.160})"
-        ) from error
+    exec(compile((folder / "network.py").read_text(encoding="utf-8"), "network.py", "exec"), module.__dict__)
+    network: nn.Module = module.__dict__["Network"]()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
     return network.eval()

@@ -26,13 +26,12 @@ from evospace.report.tables import short
 from evospace.runs.contents import Origin, hash_of_test, place_of, read_place, where_they_lie_now
 from evospace.runs.evaluation_file import FORMAT
 from evospace.runs.files import write_json
-from evospace.runs.network_file import TrainedNetwork, load_network
+from evospace.runs.network_file import WEIGHTS, TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
 from evospace.runs.stored_settings import read_config, retrain_again
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
 
-WEIGHTS = ("last", "ema")
 NAME = 9
 """Characters of a network's name in the table: its end, which tells the members of a front apart."""
 COLUMNS = (
@@ -177,8 +176,7 @@ def _own(origin: Origin, given: str, data: ImageData) -> bool:
     """Whether it is tested on the data set it was trained on, which may lie elsewhere if it is not there any more."""
     if origin.is_of(given):
         return True
-    gone = bool(origin.place) and not place_of(origin.data)
-    return gone and origin.test != "" and origin.test == hash_of_test(data.contents)
+    return origin.gone and origin.test != "" and origin.test == hash_of_test(data.contents)
 
 
 def _file_name(given: str) -> str:

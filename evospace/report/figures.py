@@ -1,6 +1,7 @@
 """The two pictures of a run, redrawn each round."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,5 +86,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Replace `path` by the figure as PNG."""
     FigureCanvasAgg(figure)
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=130, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # class names of any script
+        figure.savefig(drawn, dpi=130, format="png")
     write_bytes(path, drawn.getvalue())

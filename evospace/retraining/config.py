@@ -15,7 +15,7 @@ from evospace.settings_file import LARGEST, Ranges, check_out, check_settings, l
 from evospace.training.recipe import RANGES, Recipe
 
 NOT_PART_OF_THE_RESULT = frozenset(
-    {"network", "data", "out", "resume", "device", "workers", "debug", "data_dir", "ops", "jobs", "seeds"}
+    {"network", "init", "data", "out", "resume", "device", "workers", "debug", "data_dir", "ops", "jobs", "seeds"}
 )
 """Settings that may differ when a retraining is resumed; more seeds may be added. Where the network and the images lie
 are two: what they are, is checked by their contents."""

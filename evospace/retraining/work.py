@@ -81,6 +81,7 @@ def prepare(config: RetrainConfig) -> Retraining:
     if len(data.train) < 2:
         raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
     run = run_of(config.network)
+    root = Path(config.out) if config.out else _default_root(config, data)
     doubts = []
     for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
         origin.require_test(config.data, data.name, data.contents)
@@ -92,8 +93,8 @@ def prepare(config: RetrainConfig) -> Retraining:
     starts = {f.index: _start(f, config) for f in found}
     begun = {f"first weights {i:02d}": file_sha256(path)[:16] for i, path in starts.items() if path}
     return Retraining(
-        config=config,
-        root=Path(config.out) if config.out else _default_root(config, data),
+        config=replace(config, out=str(root)),  # a process of the queue prepares the same, at another moment
+        root=root,
         data=data,
         networks=networks,
         starts=starts,

@@ -87,7 +87,7 @@ class TrainingCheckpoints:
             except DataError as error:
                 self._warn(f"warning: {error}; going on from the state stored before it")
                 continue
-            if meta["round"] == round:
+            if meta.get("round") == round:
                 return tensors, meta
         return None
 

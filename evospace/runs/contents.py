@@ -42,10 +42,15 @@ class Origin:
 
     def is_of(self, given: str) -> bool:
         """Whether `--data` `given`, if any, names these images, however it is spelled and wherever from."""
-        if given in ("", self.data):
-            return True
         here = place_of(given)
-        return here != "" and here in (self.place, place_of(self.data))
+        if here and self.place and not Path(self.data).is_absolute():  # the same name is another folder elsewhere
+            return here == self.place
+        return given in ("", self.data) or (here != "" and here in (self.place, place_of(self.data)))
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is a folder that is certainly not there any more; of a relative name nobody can tell."""
+        return self.place != "" and Path(self.data).is_absolute() and not place_of(self.data)
 
     def require_test(self, given: str, name: str, contents: Mapping[str, str]) -> None:
         """Raise `DataError` where `given` names these images, and what is left for the test of them has changed."""
@@ -60,7 +65,7 @@ class Origin:
 
         `given`, called `name`, is a folder that the seed divides: if it is this one, moved and changed, then anew.
         """
-        moved = bool(self.place) and not self.is_of(given) and not place_of(self.data)
+        moved = bool(self.place) and not self.is_of(given) and place_of(self.data) != self.place
         if not moved or hash_of_test(contents) == self.test:
             return ""
         return (
@@ -121,9 +126,10 @@ def compare_contents(run: Path, old: Mapping[str, str], contents: Mapping[str, s
     if keys:
         lines = [f"{key}: {old.get(key, 'absent')} -> {contents.get(key, 'absent')}" for key in keys[:5]]
         more = f"; and {len(keys) - 5} more" if len(keys) > 5 else ""
+        networks = all(key.startswith(("network ", "first weights ")) for key in keys)
+        what = "the networks or their first weights" if networks else "the data or the operations"
         raise DataError(
-            f"the data or the operations are not what {run} was begun with ({'; '.join(lines)}{more});"
-            " restore them, or use another --out"
+            f"{what} are not what {run} was begun with ({'; '.join(lines)}{more}); restore them, or use another --out"
         )
 
 

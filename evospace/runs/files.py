@@ -16,6 +16,10 @@ from evospace.errors import DiskError
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says when a disk, a quota or a file's allowed size is used up."""
 
+UMASK = os.umask(0o077)
+"""What the user keeps from others in new files; it can only be read by setting it."""
+os.umask(UMASK)
+
 
 def this_moment() -> str:
     """Date and time to the microsecond, for folders whose makers may begin in the same second."""
@@ -35,7 +39,7 @@ def replace_file(path: Path, write: Callable[[Path], object], size: int | None =
             temporary = Path(name)
             write(temporary)
             _flush(temporary)
-            temporary.chmod(0o644)
+            temporary.chmod(0o666 & ~UMASK)
             temporary.replace(path)
             temporary = None
             flush_folder(path.parent)

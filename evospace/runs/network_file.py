@@ -17,6 +17,8 @@ from evospace.runs.files import write_json
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
 
+WEIGHTS = ("last", "ema")
+"""Those after the last step of a training, and their moving average."""
 LARGEST = 1 << 24
 """No description is larger than this many bytes."""
 MOST_PARAMETERS = 2_000_000_000
@@ -126,6 +128,9 @@ def load_network(path: Path) -> TrainedNetwork:
         json.dumps(meta["training"], allow_nan=False)
     except (DataError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
+    weights_are, seed = (meta["training"].get(name) for name in ("weights", "seed"))
+    if weights_are not in (None, *WEIGHTS) or type(seed) not in (int, type(None)):
+        raise DataError(f"{path}: its weights are called {', '.join(WEIGHTS)}, and its seed is a whole number")
     return TrainedNetwork(described=described, weights=weights, training=meta["training"])
 
 

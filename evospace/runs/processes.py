@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
@@ -26,6 +26,8 @@ AGAIN_SECONDS = 10.0
 """A job that has not ended is asked again: what it was doing may have ended just then, and the next part begun."""
 TAKEN = 75
 """Exit code of a job that another process is at (`EX_TEMPFAIL` of sysexits.h)."""
+UNHEARD = 141
+"""Exit code of a job whose output nobody reads any more, as a shell tells it of SIGPIPE."""
 ASKED = frozenset({130, 143})
 """Exit codes of a job that was asked to end, and took the signal."""
 LOG = "log.txt"
@@ -95,6 +97,8 @@ class Queue:
     def _ended(self, key: str, process: BaseProcess) -> None:
         process.join()
         code = process.exitcode or 0
+        if code == UNHEARD:
+            raise BrokenPipeError
         if code == TAKEN:
             self.taken.append(key)
         else:
@@ -176,6 +180,8 @@ def _claimed_and_done(work: Work, key: str, folder: Path, logged: bool, signals:
         return 0
     except InterruptedRunError as error:
         return error.exit_code
+    except BrokenPipeError:
+        return UNHEARD
     except EvospaceError as error:
         os.write(seen, f"evospace: error: {key}: {printable(error)}\n".encode())
         return error.exit_code
@@ -186,8 +192,9 @@ def _claimed_and_done(work: Work, key: str, folder: Path, logged: bool, signals:
         os.write(seen, f"evospace: error: {printable(text)}\n".encode())
         return 1
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 def _end_with_parent() -> None:

@@ -167,3 +167,21 @@ def deviation(parameter: Tensor) -> float:
         return 0.01
     fan_out = parameter.shape[0] * parameter[0, 0].numel()
     return float((2.0 / fan_out) ** 0.5)
+
+
+def drop_paths(network: Network, most: float) -> None:
+    """Drop operations' outputs in shape-keeping blocks, per image, while the network trains.
+
+    The probability grows from 0 at the first to `most` at the last block.
+    """
+    from torchvision.ops import stochastic_depth  # takes seconds
+
+    last = max(len(network.blocks) - 1, 1)
+    for i, block in enumerate(network.blocks):
+        assert isinstance(block, Block)
+        rate = most * i / last
+        if rate and block.keeps_shape:
+            for op in block.ops.values():
+                op.register_forward_hook(
+                    lambda module, _, output, p=rate: stochastic_depth(output, p, "row", module.training)
+                )

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.ops import stochastic_depth
 
 from evospace.data.policy import Policy, mixing
 from evospace.data.splits import Split
 from evospace.errors import CollapseError, DataError
 from evospace.seeding import derive
-from evospace.supernet.network import Block, Network
+from evospace.supernet.network import Network, drop_paths
 from evospace.training.counting import EpochSums, counted
 from evospace.training.depthwise import fast_depthwise
 from evospace.training.optimisers import set_lr, started, warmup_cosine
@@ -157,22 +156,6 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
         get_ema_multi_avg_fn(min(decay, warm))(average, current, count)  # type: ignore[no-untyped-call]
 
     return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-
-
-def drop_paths(network: Network, most: float) -> None:
-    """Drop operations' outputs in shape-keeping blocks, per image, while the network trains.
-
-    The probability grows from 0 at the first to `most` at the last block.
-    """
-    last = max(len(network.blocks) - 1, 1)
-    for i, block in enumerate(network.blocks):
-        assert isinstance(block, Block)
-        rate = most * i / last
-        if rate and block.keeps_shape:
-            for op in block.ops.values():
-                op.register_forward_hook(
-                    lambda module, _, output, p=rate: stochastic_depth(output, p, "row", module.training)
-                )
 
 
 def _next_epoch(position: Position) -> Position:

@@ -1,12 +1,13 @@
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Optional
 
 import pytest
 import torch
 from torch import nn
 
 from evospace.deploy.code.edits import renamed, without_annotations
-from evospace.deploy.code.imports import merged
+from evospace.deploy.code.imports import import_of, merged
 from evospace.deploy.code.layout import Call, literal, nested, render
 from evospace.deploy.code.leaves import CannotWriteError, leaf
 from evospace.deploy.code.sources import outer_names, with_constructor
@@ -121,6 +122,22 @@ def test_annotations_and_names_are_edited_in_place() -> None:
     changed = renamed(text, {"Own": "Own2", "LIMIT": "LIMIT2"})
     assert changed.startswith("class Own2(Base):")
     assert changed.count("LIMIT2") == changed.count("LIMIT") == 2
+
+
+def test_arguments_and_variables_keep_their_names() -> None:
+    text = "def f(x, scale, y=scale):\n    return x / scale\n\n"
+    assert renamed(text, {"scale": "scale2"}) == text.replace("y=scale", "y=scale2")
+    text = "def g(x):\n    scale = x\n    return [scale for x in (lambda scale: scale)(x)]\n"
+    assert renamed(text, {"scale": "scale2"}) == text
+    text = "def h(x):\n    return scale((lambda scale: scale)(x))\n"
+    assert renamed(text, {"scale": "scale2"}) == text.replace("return scale", "return scale2")
+
+
+def test_a_name_is_imported_from_where_it_is_at_home() -> None:
+    assert import_of(Optional, "Optional") == "from typing import Optional"
+    assert import_of(Callable, "Callable") == "from collections.abc import Callable"
+    assert import_of(nn.Conv2d, "Conv2d") == "from torch.nn import Conv2d"
+    assert import_of(torch.nn.functional.relu, "relu") == "from torch.nn.functional import relu"
 
 
 def test_imports_are_grouped() -> None:

@@ -76,6 +76,20 @@ def test_the_classifier_is_reset() -> None:
     assert model(IMAGES).shape == (2, model.head_hidden_size, 2, 2)
     model.reset_classifier(4, "max")
     assert model(IMAGES).shape == (2, 4)
+    model.reset_classifier(4, "catavgmax")
+    assert model(IMAGES).shape == (2, 4)
+    model.half().reset_classifier(5)
+    assert model.get_classifier().weight.dtype == torch.float16
+
+
+def test_pools_and_drop_path_are_those_that_timm_has() -> None:
+    assert made(global_pool="catavgmax")(IMAGES).shape == (2, 5)
+    with pytest.raises(UsageError, match="classes need pooled features"):
+        made().reset_classifier(5, "")
+    model = made(drop_path_rate=0.9)
+    assert torch.equal(model(IMAGES), model(IMAGES))
+    model.train()
+    assert not torch.equal(model(IMAGES), model(IMAGES))
 
 
 def test_features_only_gives_the_pyramid() -> None:

@@ -124,6 +124,33 @@ class direct(nn.Module):
     def forward(self, x):
         return self.conv(x)
 """
+NESTED = """
+class Inner(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.conv = nn.Conv2d(shape.in_channels, shape.out_channels, 3, shape.stride, 1)
+        self.size = self.table()
+
+    def table(self):
+        return 2
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class Outer(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.inner = Inner(shape)
+
+    def forward(self, x):
+        return self.inner(x) * self.inner.table()
+
+
+@evospace.operation(kernel=(3,))
+def nested(spec, shape):
+    return Outer(shape)
+"""
 CLASH = """
 class Network(nn.Module):
     def __init__(self, shape):
@@ -187,6 +214,14 @@ def test_a_users_file_is_written(tmp_path: Path) -> None:
     assert "    def __init__(\n        self,\n        *,\n" in text
     for part in ("evospace", "BlockShape", "_build", "numpy", "widen", "Unknown"):
         assert part not in text
+
+
+def test_a_method_that_another_class_calls_is_written(tmp_path: Path) -> None:
+    (tmp_path / "my_ops.py").write_text(HEAD + NESTED)
+    load_ops_file(tmp_path / "my_ops.py")
+    shipped, images, wanted = shipped_of(subject_of(described_of([["nested_k3"]])))
+    assert write_torch(tmp_path, shipped, images, wanted)
+    assert "def table(self):" in (tmp_path / "network.py").read_text()
 
 
 def test_names_that_are_taken_get_a_number(tmp_path: Path) -> None:

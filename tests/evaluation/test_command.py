@@ -54,7 +54,7 @@ def test_a_folder_is_tested_whole_and_its_spread_is_told(
 
 
 def test_a_class_name_is_drawn_as_it_is(tmp_path: Path) -> None:
-    draw_confusion(tmp_path / "confusion.png", torch.eye(2), ["$1_$", "b"])
+    draw_confusion(tmp_path / "confusion.png", torch.eye(2), ["$1_$", "猫"])
     assert (tmp_path / "confusion.png").stat().st_size > 1000
 
 

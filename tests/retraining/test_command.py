@@ -222,6 +222,14 @@ def test_one_that_another_process_ends_meanwhile_is_done(
     assert f"wrote {out}" in capsys.readouterr().out
 
 
+def test_every_process_of_a_queue_finds_the_folder_that_was_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    work = prepare(RetrainConfig(network=str(front(tmp_path / "front.json"))))
+    assert prepare(work.config).root == work.root != Path()
+
+
 def test_what_another_process_has_finished_is_not_trained_anew(tmp_path: Path) -> None:
     path, out = front(tmp_path / "front.json", members=1), tmp_path / "out"
     assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
@@ -322,7 +330,7 @@ def test_images_are_normalised_as_the_checkpoint_says(
 
 
 def test_fine_tuning_keeps_the_division_of_a_folder_that_the_weights_were_trained_with(
-    undisturbed: tuple[Path, int], tmp_path: Path
+    undisturbed: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sound = load_network(undisturbed[0] / "out/net-00/seed-0/last.safetensors")
     save_network(tmp_path / "other.safetensors", replace(sound, training={**sound.training, "data_seed": 7}))
@@ -330,8 +338,14 @@ def test_fine_tuning_keeps_the_division_of_a_folder_that_the_weights_were_traine
     args = [network, "--init", str(tmp_path / "other.safetensors"), "--epochs", "1", "--batch-size", "512"]
     assert main(["retrain", *args, "--out", str(tmp_path / "out")]) == 0
     assert load_network(tmp_path / "out/net-00/seed-0/last.safetensors").training["data_seed"] == 7
-    save_network(tmp_path / "other.safetensors", sound)
-    assert main(["retrain", "--out", str(tmp_path / "out"), "--resume", "--seeds", "2"]) == 4  # other weights now
+    moved = (tmp_path / "other.safetensors").rename(tmp_path / "moved.safetensors")
+    again = ["retrain", "--out", str(tmp_path / "out"), "--resume"]
+    assert main(again) == 2
+    assert main([*again, "--init", str(moved)]) == 0
+    save_network(moved, sound)
+    capsys.readouterr()
+    assert main([*again, "--seeds", "2"]) == 4
+    assert "the networks or their first weights are not what" in capsys.readouterr().err
 
 
 def test_one_training_that_fails_does_not_stop_the_others(

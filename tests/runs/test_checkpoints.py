@@ -87,6 +87,9 @@ def test_the_newest_sound_checkpoint_of_the_round_is_used(tmp_path: Path) -> Non
     assert found is not None
     assert int(found[0]["a"]) == 3
     assert series.newest(2) is None
+    save_checkpoint(tmp_path / "training-000005.safetensors", {}, {"network": 1})  # of another kind
+    assert series.newest(2) is None
+    (tmp_path / "training-000005.safetensors").unlink()
     (tmp_path / files[1]).write_bytes(b"torn")
     found = series.newest(1)
     assert found is not None

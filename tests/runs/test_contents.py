@@ -23,8 +23,21 @@ def test_a_folder_is_known_again_however_it_is_named(tmp_path: Path, monkeypatch
         with pytest.raises(DataError, match="its test images are not those"):
             origin.require_test(str(name), "images", GROWN)
         origin.require_test(str(name), "images", BEFORE | {"train 'a'": "9 files, sha256 4"})
+    (tmp_path / "elsewhere" / "images").mkdir()
+    assert not origin.is_of("images")  # another folder that a relative name means here
+    assert not origin.gone
+    assert origin.doubt("images", "images", GROWN)
     assert not origin.is_of(str(tmp_path / "elsewhere"))
     origin.require_test(str(tmp_path / "elsewhere"), "elsewhere", GROWN)
+
+
+def test_a_folder_is_gone_where_its_whole_path_is_known(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    origin = Origin(data=str(tmp_path / "images"), place=place_of(str(tmp_path / "images")), test=hash_of_test(BEFORE))
+    assert not origin.gone
+    (tmp_path / "images").rename(tmp_path / "moved")
+    assert origin.gone
+    assert not Origin(data="images", place=origin.place).gone
 
 
 def test_what_is_no_folder_has_no_place() -> None:

@@ -22,6 +22,14 @@ def trained() -> TrainedNetwork:
     return TrainedNetwork(described=described, weights=network.state_dict(), training={"seed": 3, "data_seed": 4})
 
 
+@pytest.mark.parametrize("changes", [{"weights": "\x1b[31m"}, {"seed": "3"}, {"seed": True}, {"weights": ["ema"]}])
+def test_what_a_checkpoint_tells_of_itself_is_looked_at(tmp_path: Path, changes: dict[str, Any]) -> None:
+    stored = trained()
+    save_network(tmp_path / "net.safetensors", replace(stored, training={**stored.training, **changes}))
+    with pytest.raises(DataError, match="its weights are called last, ema, and its seed is a whole number"):
+        load_network(tmp_path / "net.safetensors")
+
+
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     stored = trained()
     save_network(tmp_path / "net.safetensors", stored)

@@ -41,6 +41,15 @@ def test_every_job_is_done_and_says_what_became_of_it(tmp_path: Path) -> None:
     assert "Traceback" in (tmp_path / "d/log.txt").read_text()
 
 
+def test_jobs_whose_output_nobody_reads_end_the_queue_as_that_ends_a_program(tmp_path: Path) -> None:
+    ended = dict[str, int]()
+    with pytest.raises(BrokenPipeError):
+        queue(tmp_path, ended).run({"a": UntilAsked(), "b": Fail("unheard")}, "a test", "nothing")
+    assert not ended
+    assert (tmp_path / "a/saved").exists() == (tmp_path / "a/begun").exists()
+    assert "Traceback" not in (tmp_path / "b/log.txt").read_text()
+
+
 PRINTING = """
 import sys
 from pathlib import Path

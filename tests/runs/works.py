@@ -56,4 +56,6 @@ class Fail:
             raise BudgetError("no such network")
         if self._how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._how == "unheard":
+            raise BrokenPipeError
         raise RuntimeError("broken")

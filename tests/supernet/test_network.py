@@ -5,7 +5,7 @@ from evospace.errors import UsageError
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import Skeleton, make_skeleton
-from evospace.supernet.network import Block, Network, initialise, make_head, make_stem, mean_of
+from evospace.supernet.network import Block, Network, drop_paths, initialise, make_head, make_stem, mean_of
 
 KEEPS = BlockShape(in_channels=8, out_channels=8, stride=1, resolution=5)
 REDUCES = BlockShape(in_channels=8, out_channels=16, stride=2, resolution=5)
@@ -87,3 +87,25 @@ def test_initial_weights_are_as_documented() -> None:
     biases = [p for name, p in network.blocks.named_parameters() if name.endswith("bias")]
     assert biases
     assert all(bool((bias == 0).all()) for bias in biases)
+
+
+def test_drop_path_drops_whole_images_late_more_than_early_and_nothing_in_evaluation() -> None:
+    made = make_skeleton(None, image_size=8, image_channels=1)
+    network, plain = (Network(made, Architecture.of([[A.name]] * len(made.blocks())), 4) for _ in range(2))
+    plain.load_state_dict(network.state_dict())
+    drop_paths(network, 0.9)
+    batch = torch.rand(16, 1, 8, 8)
+    torch.testing.assert_close(network.eval()(batch), plain.eval()(batch))
+    torch.manual_seed(0)
+    seen: list[list[float]] = []
+    for block in network.blocks:
+        assert isinstance(block, Block)
+        if block.keeps_shape:
+            (op,) = block.ops.values()
+            op.register_forward_hook(
+                lambda _, __, output: seen.append([float(image.abs().max() == 0) for image in output])
+            )
+    network.train()(batch)
+    dropped = [sum(block) for block in seen]
+    assert dropped[-1] > dropped[0]
+    assert dropped[-1] >= 10

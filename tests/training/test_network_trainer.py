@@ -10,8 +10,8 @@ from evospace.data.splits import Augmentation, InMemorySplit
 from evospace.errors import CollapseError, DataError, EvospaceError
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import make_skeleton
-from evospace.supernet.network import Block, Network, initialise
-from evospace.training.network_trainer import NetworkState, NetworkTrainer, averaged, drop_paths
+from evospace.supernet.network import Network, initialise
+from evospace.training.network_trainer import NetworkState, NetworkTrainer, averaged
 from evospace.training.recipe import Recipe
 
 EVERYTHING = Recipe(
@@ -110,27 +110,6 @@ def test_the_average_is_updated_with_every_step() -> None:
     kept = next(state.average.module.parameters())
     assert not torch.equal(kept, first)
     assert not torch.equal(kept, next(state.network.parameters()))
-
-
-def test_drop_path_drops_whole_images_late_more_than_early_and_nothing_in_evaluation() -> None:
-    network = small_network()
-    plain = small_network()
-    drop_paths(network, 0.9)
-    batch = torch.rand(16, 1, 8, 8)
-    torch.testing.assert_close(network.eval()(batch), plain.eval()(batch))
-    torch.manual_seed(0)
-    seen: list[list[float]] = []
-    for block in network.blocks:
-        assert isinstance(block, Block)
-        if block.keeps_shape:
-            (op,) = block.ops.values()
-            op.register_forward_hook(
-                lambda _, __, output: seen.append([float(image.abs().max() == 0) for image in output])
-            )
-    network.train()(batch)
-    dropped = [sum(block) for block in seen]
-    assert dropped[-1] > dropped[0]
-    assert dropped[-1] >= 10
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_advice() -> None:

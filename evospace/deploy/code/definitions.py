@@ -13,6 +13,7 @@ from evospace.deploy.code.imports import import_of
 from evospace.deploy.code.layout import Call, literal, render
 from evospace.deploy.code.leaves import CannotWriteError, is_pytorch
 from evospace.deploy.code.sources import (
+    attributes_at_run_time,
     outer_names,
     source_of,
     surroundings,
@@ -73,8 +74,10 @@ class Definitions:
 
     def written(self, cls: type[nn.Module], constructor: str) -> str:
         """A class's source with that constructor; what its methods name is defined before."""
-        stub = with_constructor(source_of(cls), "def __init__(self): ..." if constructor else "")
-        return with_constructor(self._finished(cls, stub), constructor)
+        others = {type(module) for modules in self._instances.values() for module in modules} - {cls}
+        kept = {name for other in others for name in _asked_by(other)}
+        stub = with_constructor(source_of(cls), "def __init__(self): ..." if constructor else "", kept)
+        return with_constructor(self._finished(cls, stub), constructor, kept)
 
     def _finished(self, thing: Any, text: str) -> str:
         """The source with everything that it names defined before it."""
@@ -162,6 +165,14 @@ def _import(thing: Any, name: str) -> str | None:
         return import_of(thing, name)
     except CannotWriteError:
         return None
+
+
+def _asked_by(cls: type) -> set[str]:
+    """The attributes that a class asks of whatever it holds; one without a source is told where it is written."""
+    try:
+        return attributes_at_run_time(source_of(cls))
+    except CannotWriteError:
+        return set()
 
 
 def _from_pytorch(cls: type) -> bool:

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
 
 from evospace.deploy.code.sources import parsed
 
@@ -10,6 +10,9 @@ Position = tuple[int, int]
 """A line from 1 and a byte in it from 0, as in `ast`."""
 Span = tuple[Position, Position, str]
 """From, to, and the text that takes the place of what stands there."""
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def without_annotations(text: str, needless: Callable[[ast.expr], bool]) -> str:
@@ -31,10 +34,35 @@ def without_annotations(text: str, needless: Callable[[ast.expr], bool]) -> str:
 def renamed(text: str, names: dict[str, str]) -> str:
     """The definition with its own name, or names from outside, changed."""
     changes = {old: new for old, new in names.items() if old != new}
-    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and node.id in changes]
+    found = _from_outside(ast.parse(text), changes.keys())
     spans: list[Span] = [((node.lineno, node.col_offset), _end(node), changes[node.id]) for node in found]
     text, own = _edited(text, spans), parsed(text).name
     return re.sub(rf"^((?:class|def|async def) ){own}\b", rf"\g<1>{changes.get(own, own)}", text, count=1, flags=re.M)
+
+
+def _from_outside(node: ast.AST, names: Set[str]) -> Iterator[ast.Name]:
+    """Where `names` stand for what is outside: not where a function has an argument or a variable of that name."""
+    if isinstance(node, ast.Name) and node.id in names:
+        yield node
+    if isinstance(node, _FUNCTIONS):
+        body = node.body if isinstance(node.body, list) else [node.body]
+        own = {child.arg for child in ast.iter_child_nodes(node.args) if isinstance(child, ast.arg)}
+        own |= {name for statement in body for name in _assigned(statement)}
+        for statement in body:
+            yield from _from_outside(statement, names - own)
+        others = [child for child in ast.iter_child_nodes(node) if child not in body]  # defaults, decorators
+    else:
+        others = list(ast.iter_child_nodes(node))
+    for child in others:
+        yield from _from_outside(child, names)
+
+
+def _assigned(node: ast.AST) -> Iterator[str]:
+    """The variables that a statement of a function makes its own, those of functions inside it left out."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    for child in () if isinstance(node, _FUNCTIONS) else ast.iter_child_nodes(node):
+        yield from _assigned(child)
 
 
 def _end(node: ast.AST) -> Position:

@@ -23,8 +23,9 @@ def import_of(thing: Any, name: str) -> str | None:
     """
     if isinstance(thing, ModuleType):
         return _module(thing, name)
-    original = getattr(thing, "__name__", name)
-    for source in (*_PUBLIC, _home(thing)):
+    original, home = getattr(thing, "__name__", name), _home(thing)
+    of_torch = home is None or home.__name__.partition(".")[0] == "torch"  # Python's own names lie about in torch, too
+    for source in (*(_PUBLIC if of_torch else ()), home):
         for known in (name, original):
             if source is not None and getattr(source, known, None) is thing and not isinstance(thing, int | float):
                 return _statement(source.__name__, known, name)

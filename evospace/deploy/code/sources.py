@@ -6,6 +6,7 @@ import inspect
 import symtable
 import sys
 import textwrap
+from collections.abc import Set
 from typing import Any
 
 from evospace.deploy.code.leaves import CannotWriteError
@@ -37,15 +38,18 @@ def _first_line(node: Definition) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
-def with_constructor(text: str, constructor: str) -> str:
-    """A class's source with `constructor` in the place of its own one, and without what only that one called."""
+def with_constructor(text: str, constructor: str, kept: Set[str] = frozenset()) -> str:
+    """A class's source with `constructor` in the place of its own one, and without what only that one called.
+
+    Methods of the names `kept` stay.
+    """
     node = parsed(text)
     if node.body[0].lineno == node.lineno:  # class X: pass
         text = ast.unparse(node) + "\n"
         node = parsed(text)
     methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
     written = textwrap.indent(constructor, "    ").splitlines()
-    edits = [_removal(text, methods[name]) for name in _only_for_construction(methods) if name != "__init__"]
+    edits = [_removal(text, methods[name]) for name in _only_for_construction(methods, kept) if name != "__init__"]
     if "__init__" in methods and written:
         edits.append((_first_line(methods["__init__"]) - 1, methods["__init__"].end_lineno or 0, written))
     elif "__init__" in methods:
@@ -88,12 +92,18 @@ def _with_body(text: str) -> str:
     return text
 
 
-def _only_for_construction(methods: dict[str, ast.FunctionDef]) -> set[str]:
-    """`__init__`, and the methods that no other method uses but those of this set."""
+def attributes_at_run_time(text: str) -> set[str]:
+    """The attributes, of whatever, that a class's methods name outside of its constructor."""
+    methods = [m for m in parsed(text).body if isinstance(m, ast.FunctionDef) and m.name != "__init__"]
+    return {node.attr for method in methods for node in ast.walk(method) if isinstance(node, ast.Attribute)}
+
+
+def _only_for_construction(methods: dict[str, ast.FunctionDef], kept: Set[str]) -> set[str]:
+    """`__init__`, and the methods not `kept` that no other method uses but those of this set."""
     dropped = {"__init__"} & methods.keys()
     used = {name: {n.attr for n in ast.walk(m) if isinstance(n, ast.Attribute)} for name, m in methods.items()}
     while True:
-        called = {name for d in dropped for name in used[d]} & methods.keys() - dropped - {"forward"}
+        called = {name for d in dropped for name in used[d]} & methods.keys() - dropped - {"forward", *kept}
         elsewhere = {name for m in methods.keys() - dropped for name in used[m] if name != m}
         if not called - elsewhere:
             return dropped
