@@ -1,8 +1,6 @@
 """Trains supernets and scores with them, for the strategy: `evospace.strategies.contract.Lab`."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +10,6 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
-from evospace.errors import EvospaceError
 from evospace.estimation.evaluation import Evaluation
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
@@ -20,6 +17,7 @@ from evospace.lab_round import LabRound
 from evospace.report.progress import Progress
 from evospace.runs.autosave import Autosave, Packed
 from evospace.runs.checkpoints import KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
+from evospace.runs.phase_seconds import PhaseSeconds
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.runs.stored_settings import search_again
@@ -70,7 +68,17 @@ class SupernetLab:
     @cached_property
     def autosave(self) -> Autosave:
         """Stores the round under way."""
-        return Autosave(checkpoints=self.checkpoints, signals=self.signals, again=search_again(self.run.path))
+        return Autosave(
+            checkpoints=self.checkpoints,
+            signals=self.signals,
+            again=search_again(self.run.path),
+            stored=self.seconds.store,
+        )
+
+    @cached_property
+    def seconds(self) -> PhaseSeconds:
+        """Of training a round's supernet."""
+        return PhaseSeconds(self.run.database)
 
     @property
     def kept(self) -> KeptWeights:
@@ -95,7 +103,7 @@ class SupernetLab:
         self.progress.start_round(round)
         inherit = go_on or self.config.weights == "inherit"
         trainer = self._trainer(round, space, rule, locked, inherit=inherit)
-        with self._timed(round, "train"):
+        with self.seconds.of(round, "train"):
             state = self._trained(trainer)
         estimator = self.bench.estimator(state.supernet, round)
         probabilities = state.fitness.probabilities(state.space)
@@ -172,17 +180,6 @@ class SupernetLab:
     def check_signals(self, where: str) -> None:
         """Raise `InterruptedRunError` where a signal asks for the end."""
         self.signals.check(where, search_again(self.run.path))
-
-    @contextmanager
-    def _timed(self, round: int, phase: str) -> Iterator[None]:
-        start = time.monotonic()
-        try:
-            yield
-        except BaseException:
-            with suppress(EvospaceError):  # what ended the phase is what the user is to hear of
-                self.run.database.add_seconds(round, phase, time.monotonic() - start)
-            raise
-        self.run.database.add_seconds(round, phase, time.monotonic() - start)
 
     def _book(self, round: int, estimator: SharedWeights | TrainedAlone) -> ScoreBook:
         def score(position: int, architecture: Architecture) -> float | str:

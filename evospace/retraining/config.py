@@ -107,6 +107,18 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
+def recipe_alone(name: str) -> RetrainConfig:
+    """As `load_recipe`, for who says himself what is trained, and where.
+
+    Raises `UsageError` for settings besides those of a recipe: a study would train other networks than it found.
+    """
+    loaded = load_recipe(name)
+    alone = RetrainConfig(**vars(loaded.recipe()))
+    if more := [f.name for f in dataclasses.fields(alone) if getattr(alone, f.name) != getattr(loaded, f.name)]:
+        raise UsageError(f"--recipe {name}: {', '.join(more)} of `evospace retrain`, not of a recipe; leave it out")
+    return alone
+
+
 def load_recipe(name: str) -> RetrainConfig:
     """A shipped recipe, or a YAML file of settings; raises `UsageError` where it is neither.
 

@@ -24,11 +24,14 @@ class Autosave:
     signals: Signals
     again: str
     """The command that goes on."""
+    stored: Callable[[], object] = lambda: None
+    """Called after each state that is stored."""
     _saved: float = field(default_factory=time.monotonic)
 
     def store(self, packed: Packed) -> None:
         """Store it now."""
         self.checkpoints.save(*packed)
+        self.stored()
         self._saved = time.monotonic()
 
     def after_step(self, where: str, pack: Callable[[], Packed]) -> None:

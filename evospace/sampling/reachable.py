@@ -50,6 +50,11 @@ def _through_block(before: int, shifts: Sequence[int], required: bool, branches:
 
 def neighbours(space: SearchSpace, table: CostTable, window: Budget) -> tuple[int | None, int | None]:
     """The dearest reachable cost below the window's start, and the cheapest one from its start on."""
+    least, most = table.bounds(space)
+    if least > window.high:
+        return None, least
+    if most < window.low:
+        return most, None
     if window.high >= table.fixed:
         below, above = _neighbours(space, table, window.low, window.high)
         if above is not None:

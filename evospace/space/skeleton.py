@@ -131,11 +131,6 @@ def _shipped() -> dict[str, dict[str, Any]]:
     return loaded
 
 
-def skeleton_names() -> tuple[str, ...]:
-    """The names of the skeletons that ship with EvoSpace."""
-    return tuple(_shipped())
-
-
 def make_skeleton(name: str | None, *, image_size: int, image_channels: int, activation: str = "relu") -> Skeleton:
     """The skeleton called `name`, or the one for `image_size` where `name` is `None`.
 

@@ -59,8 +59,10 @@ def evolutionary(problem: Problem, settings: SearchConfig, trained: TrainedRound
 
 def ask_variations(scored: Scored, draws: "FreshDraws", n: int, population: int) -> None:
     """Score `n` more, a generation of `population` at a time: variations of the best so far, half of them mutated."""
+    budget = scored.problem.budget
     while n > 0:
-        parents = best(scored.evaluations, max(math.ceil(PARENTS * population), 2), scored.problem.budget.metric)
+        inside = [e for e in scored.evaluations if e.cost(budget.metric) in budget]  # nse scores some below it
+        parents = best(inside, max(math.ceil(PARENTS * population), 2), budget.metric)
         children = [child for i in range(min(population, n)) if (child := _child(parents, i, draws))]
         if not children:
             return

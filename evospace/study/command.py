@@ -7,9 +7,9 @@ from pathlib import Path
 
 from evospace.errors import BudgetError
 from evospace.report.plan_lines import duration
-from evospace.retraining.config import load_recipe
+from evospace.retraining.config import recipe_alone
 from evospace.runs.contents import compare_contents
-from evospace.study.directory import StudyDirectory
+from evospace.study.directory import StudyDirectory, drop_large
 from evospace.study.jobs import do_jobs
 from evospace.study.plan import Job, plan_jobs
 from evospace.study.settings import StudySettings, again
@@ -28,10 +28,12 @@ def run_study(settings: StudySettings, say: Say = print) -> int:
     settings.check_required()
     device_of(settings.device)
     jobs = plan_jobs(settings)
-    load_recipe(settings.recipe)
+    recipe_alone(settings.recipe)
     study = StudyDirectory(Path(settings.out))
     study.open(settings, _check_first(jobs) if study.settings() is None else {})
     stored = study.database.done()
+    for key in stored:
+        drop_large(study.job(key))  # it may have been killed between storing its row and this
     left = {job.key: job for job in jobs if job.key not in stored}
     if left and (begun_with := study.contents()):
         compare_contents(study.path, begun_with, _images(jobs[0]))

@@ -1,5 +1,6 @@
 """`OUT/`: settings, database and a folder for each job of a study."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,3 +114,12 @@ class StudyDirectory:
 
     def _write(self, settings: StudySettings) -> None:
         write_text(self.path / "study.yaml", yaml.safe_dump(settings.to_dict(), sort_keys=False))
+
+
+def drop_large(folder: Path) -> None:
+    """Remove the weights and curves of a finished job; database, fronts, settings and evaluations stay."""
+    for path in list(folder.rglob("*.safetensors")):
+        path.unlink(missing_ok=True)
+    for path in list(folder.rglob("tensorboard")):
+        shutil.rmtree(path, ignore_errors=True)
+    (folder / "run/run-previous.db").unlink(missing_ok=True)

@@ -114,6 +114,9 @@ def plan_jobs(settings: StudySettings) -> list[Job]:
 
 
 def _variants(settings: StudySettings) -> Mapping[str, Mapping[str, Any]]:
+    unread = "strategies" if settings.kind == "ablation" else "variants"
+    if {*words(getattr(settings, unread))} - {"all"}:
+        raise UsageError(f"--{unread} has no effect with {settings.kind}; leave it out")
     if settings.kind == "ablation":
         return {BASE: VARIANTS[BASE], **_chosen("variants", "variant", settings.variants, VARIANTS)}
     return _chosen("strategies", "strategy", settings.strategies, COMPARED, FURTHER)

@@ -17,7 +17,7 @@ from evospace.experiment import TABLE, load_images
 from evospace.ops.user import load_ops
 from evospace.reading import is_file, read_yaml
 from evospace.report.plan_lines import duration
-from evospace.retraining.config import load_recipe
+from evospace.retraining.config import recipe_alone
 from evospace.runs.files import write_json, write_text
 from evospace.runs.front import Front
 from evospace.runs.processes import alone_in
@@ -26,11 +26,11 @@ from evospace.runs.signals import Signals
 from evospace.runs.stored_settings import search_again
 from evospace.settings_file import changed_settings
 from evospace.space.architecture import Architecture
+from evospace.study.directory import drop_large
 from evospace.study.jobs import do_jobs
 from evospace.study.ranking import FEWEST, Scored, correlations, in_budget, spread_evenly
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import RANKING_FREE, RankingSettings
-from evospace.study.worker import drop_large
 
 FORMAT = 1
 
@@ -44,7 +44,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     say = say or (lambda text: None if settings.json else print(text, flush=True))
     run = RunDirectory(Path(settings.run))
     stored = _searched_with(run, settings.ops)
-    load_recipe(settings.recipe)
+    recipe_alone(settings.recipe)
     front, round, scored = _last_round(run, stored.max_rounds)
     chosen = spread_evenly(scored, settings.networks)
     settings = replace(settings, data_dir=settings.data_dir or stored.data_dir)
@@ -53,6 +53,8 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     _open(root, settings)
     about = {"run": str(run.path), "round": round, "scored": len(scored), "settings": settings.to_dict()}
     left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
+    for finished in (s for s in chosen if s not in left):
+        drop_large(root / finished.key)
     say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
 
     def publish() -> dict[str, Any]:
@@ -69,7 +71,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
         publish()  # whatever becomes of the others: the run may have gone on, and its scores are others
     again = f"evospace study ranking {shlex.quote(settings.run)}, with the same flags"
     do_jobs(
-        {s.key: _Train(settings, front, s) for s in left},
+        {s.key: _Train(settings, front, s, stored.flip) for s in left},
         told,
         say,
         folder=root,
@@ -147,6 +149,8 @@ class _Train:
     front: Front
     """Of the run: the skeleton, the images, and the seed that divides them."""
     scored: Scored
+    flip: bool
+    """Whether the search mirrored its images."""
 
     def __call__(self, folder: Path, signals: Signals) -> None:
         settings, scored = self.settings, self.scored
@@ -163,8 +167,10 @@ class _Train:
             round=1,
         )
         write_json(folder / "front.json", replace(self.front, members=(member,), measured=None).to_json())
+        recipe = recipe_alone(settings.recipe)
         config = replace(
-            load_recipe(settings.recipe),
+            recipe,
+            flip=recipe.flip and self.flip,
             network=f"{folder / 'front.json'}#0",
             data_dir=settings.data_dir,
             ops=settings.ops,

@@ -1,6 +1,5 @@
 """One job of a study: search, retrain the best, test it once; each part goes on where it was ended."""
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,14 +13,14 @@ from evospace.config import SearchConfig
 from evospace.devices import peak_bytes
 from evospace.errors import BudgetError, CollapseError, EvospaceError, UsageError
 from evospace.plan import plan
-from evospace.retraining.config import load_recipe
+from evospace.retraining.config import recipe_alone
 from evospace.runs.files import write_json
 from evospace.runs.front import Front, read_front
 from evospace.runs.processes import alone_in
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
 from evospace.search_command import search
-from evospace.study.directory import StudyDirectory
+from evospace.study.directory import StudyDirectory, drop_large
 from evospace.study.plan import Job, reference_of, scaled_epochs
 from evospace.study.retrained import is_result, read_object, retrained_and_tested
 from evospace.study.settings import StudySettings, again
@@ -41,7 +40,6 @@ class DoJob:
         """
         database = StudyDirectory(Path(self.settings.out)).database
         if self.job.key in database.done():  # another process has done it since the queue was made
-            drop_large(folder)  # it may have been killed between storing its row and this
             return
         torch.set_num_threads(self.settings.threads)
         result, failure = None, None
@@ -68,7 +66,7 @@ def _result(settings: StudySettings, job: Job, folder: Path, signals: Signals) -
     front = read_front(run.front)
     tested = retrained_and_tested(
         replace(
-            load_recipe(settings.recipe),
+            recipe_alone(settings.recipe),
             network=f"{run.front}#{len(front.members) - 1}",  # the most accurate
             data_dir=settings.data_dir,
             epochs=settings.retrain_epochs,
@@ -152,12 +150,3 @@ def used(path: Path) -> Iterator[dict[str, Any]]:
 
 def _peak_gpu_bytes() -> int:
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-
-
-def drop_large(folder: Path) -> None:
-    """Remove the weights and curves of a finished job; database, fronts, settings and evaluations stay."""
-    for path in list(folder.rglob("*.safetensors")):
-        path.unlink(missing_ok=True)
-    for path in list(folder.rglob("tensorboard")):
-        shutil.rmtree(path, ignore_errors=True)
-    (folder / "run/run-previous.db").unlink(missing_ok=True)

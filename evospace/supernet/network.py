@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from evospace.errors import UsageError
 from evospace.ops.build import build_op
@@ -146,19 +148,24 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draw all weights in place, in the order of the parameters' names, from `generator` alone.
 
     Convolutions: normal with fan-out variance (He et al., 2015); linear layers: normal with standard
-    deviation 0.01; BatchNorm: 1 and 0; other biases 0. A user's own module types are handled by their
-    parameters' shapes.
+    deviation 0.01; BatchNorm: 1 and 0; other biases 0. What else a module holds stays as its constructor made it.
     """
-    scale = {id(m.weight) for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
+    ours = layers_parameters(network)
     with torch.no_grad():
         for name, parameter in sorted(network.named_parameters()):
-            if id(parameter) in scale:
-                parameter.fill_(1.0)
-            elif parameter.ndim < 2:
+            if id(parameter) not in ours:
+                continue
+            if parameter.ndim < 2:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
             else:
                 draw = torch.randn(parameter.shape, generator=generator)
                 parameter.copy_(draw * deviation(parameter))
+
+
+def layers_parameters(module: nn.Module) -> set[int]:
+    """The `id` of each parameter of a convolution, linear layer or BatchNorm in `module`: those that are drawn here."""
+    layers = [m for m in module.modules() if isinstance(m, _ConvNd | nn.Linear | _BatchNorm)]
+    return {id(parameter) for layer in layers for parameter in layer.parameters(recurse=False)}
 
 
 def deviation(parameter: Tensor) -> float:

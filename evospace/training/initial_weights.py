@@ -16,7 +16,7 @@ from evospace.ops.layers import Concat, Split
 from evospace.ops.modern.reparam import RepConv
 from evospace.ops.spec import OpSpec
 from evospace.seeding import derive
-from evospace.supernet.network import deviation, drawn
+from evospace.supernet.network import deviation, drawn, layers_parameters
 from evospace.supernet.supernet import SuperNet
 from evospace.training.depthwise import fast_depthwise
 
@@ -59,8 +59,9 @@ def align(supernet: SuperNet, generator: torch.Generator) -> None:
 def _draw_together(operations: Sequence[nn.Module], generator: torch.Generator) -> None:
     alike: dict[tuple[str, int], list[nn.Parameter]] = defaultdict(list)
     for operation in operations:
+        ours = layers_parameters(operation)
         for key, parameter in operation.named_parameters():
-            if parameter.ndim >= 2:
+            if parameter.ndim >= 2 and id(parameter) in ours:
                 alike[key, parameter.ndim].append(parameter)
     for _, parameters in sorted(alike.items()):
         largest = [max(sizes) for sizes in zip(*(p.shape for p in parameters), strict=True)]

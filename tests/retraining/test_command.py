@@ -340,7 +340,7 @@ def test_fine_tuning_keeps_the_division_of_a_folder_that_the_weights_were_traine
     assert load_network(tmp_path / "out/net-00/seed-0/last.safetensors").training["data_seed"] == 7
     moved = (tmp_path / "other.safetensors").rename(tmp_path / "moved.safetensors")
     again = ["retrain", "--out", str(tmp_path / "out"), "--resume"]
-    assert main(again) == 2
+    assert main(again) == 4
     assert main([*again, "--init", str(moved)]) == 0
     save_network(moved, sound)
     capsys.readouterr()

@@ -11,10 +11,12 @@ from evospace.config import SearchConfig
 from evospace.cost.table import CostTable
 from evospace.estimation.evaluation import Evaluation
 from evospace.space.architecture import Architecture
+from evospace.strategies import spos
 from evospace.strategies.contract import RoundResult, SearchState
 from evospace.strategies.nse import _rehearsed, evolve, extended, first_state
 from evospace.strategies.queues import default_rounds, shuffled
 from evospace.strategies.rounds import sample
+from evospace.strategies.spos import best
 from tests.strategies import table_lab
 from tests.strategies.table_lab import NAMES, nearness, problem
 
@@ -114,6 +116,19 @@ def test_half_of_an_evolved_round_is_drawn_and_the_rest_varies_the_best() -> Non
     generation = both[11:15]
     assert all(30 <= e.macs <= 60 for e in evolved.evaluations[11:])
     assert sum(min(changed(child, e.architecture) for e in best) == 1 for child in generation) >= 2
+
+
+def test_parents_are_of_the_budget_where_cheaper_networks_score_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[int]()
+
+    def watched(evaluations: list[Evaluation], n: int, metric: str) -> list[Architecture]:
+        seen.extend(e.macs for e in evaluations)
+        return best(evaluations, n, metric)
+
+    monkeypatch.setattr(spos, "best", watched)
+    lab = table_lab.TableLab(oracle=lambda a: 1 / (1 + PROBLEM.table.cost(a)))
+    found = run(lab, samples=20, max_rounds=1, sampling="evolution")[0]
+    assert min(e.macs for e in found.evaluations) < 30 <= min(seen)
 
 
 def test_only_what_the_space_still_holds_is_rehearsed() -> None:

@@ -177,6 +177,8 @@ def test_a_further_form_of_a_rival_is_compared_where_it_is_named(name: str) -> N
         ({"seeds": 0}, "--seeds 0: allowed are 1 to 1000"),
         ({"equal": "time"}, "--equal 'time': allowed are images, seconds"),
         ({"pool": "mobile72"}, "mobile72"),
+        ({"variants": "k3"}, "--variants has no effect with space-size; leave it out"),
+        ({"kind": "ablation"}, "--strategies has no effect with ablation; leave it out"),
     ],
 )
 def test_what_cannot_be_planned_is_said(changes: dict[str, object], said: str) -> None:

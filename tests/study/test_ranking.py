@@ -1,4 +1,5 @@
 import errno
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from scipy.stats import bootstrap, spearmanr
 
 from evospace.cli import main
 from evospace.errors import UsageError
+from evospace.retraining.config import RetrainConfig
 from evospace.runs.files import write_json
+from evospace.runs.front import read_front
+from evospace.runs.signals import Signals
+from evospace.study import ranking_command
 from evospace.study.ranking import Scored, correlations, in_budget, spread_evenly
 from evospace.study.ranking_command import _entries, _told, rank
 from evospace.study.settings import RankingSettings
@@ -114,6 +119,28 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     searched = ["search", "--data", str(root / "images"), "--budget", "macs=1M", *quick, "--out", str(root / "run")]
     assert main(searched) == 0
     return root
+
+
+@pytest.mark.parametrize(
+    ("searched_so", "recipe", "flip"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_a_ranking_mirrors_where_the_search_and_the_recipe_do(
+    searched_so: bool, recipe: bool, flip: bool, searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = read_front(searched / "run/front.json")
+    architecture = json.dumps(front.members[0].architecture.to_json())
+    scored = Scored(score=0.5, macs=1, params=1, architecture=architecture)
+    monkeypatch.setattr(ranking_command, "recipe_alone", lambda name: RetrainConfig(flip=recipe))
+    seen = list[bool]()
+
+    def tested(config: RetrainConfig) -> dict[str, Any]:
+        seen.append(config.flip)
+        return {}
+
+    monkeypatch.setattr(ranking_command, "retrained_and_tested", tested)
+    with Signals() as signals:
+        ranking_command._Train(RankingSettings(run="r"), front, scored, searched_so)(tmp_path, signals)
+    assert seen == [flip]
 
 
 def test_a_ranking_tests_on_what_the_search_left_for_the_test_alone(

@@ -20,12 +20,12 @@ import evospace.study.worker
 from evospace.cli import main
 from evospace.config import SearchConfig
 from evospace.errors import BudgetError, CollapseError, DataError, EvospaceError, InterruptedRunError, UsageError
-from evospace.retraining.config import RetrainConfig
+from evospace.retraining.config import RetrainConfig, load_recipe, recipe_alone
 from evospace.runs.front import read_front
 from evospace.runs.processes import Queue, Work
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
-from evospace.study.command import _check_first
+from evospace.study.command import _check_first, run_study
 from evospace.study.database import StudyDatabase
 from evospace.study.directory import StudyDirectory
 from evospace.study.plan import Job, plan_jobs
@@ -269,6 +269,25 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_recipe_that_says_what_is_trained_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("width: 0.5\nseeds: 2\nlr: 0.2\n")
+    assert main(["study", "space-size", "--out", str(tmp_path / "s"), *QUICK, "--recipe", str(recipe)]) == 2
+    assert "seeds, width of `evospace retrain`, not of a recipe" in capsys.readouterr().err
+    recipe.write_text("lr: 0.2\nflip: false\n")
+    assert recipe_alone(str(recipe)) == replace(load_recipe("small-images"), lr=0.2, flip=False)
+
+
+def test_what_a_kill_left_of_a_job_goes_with_the_next_call(tmp_path: Path) -> None:
+    made, study, job = quick(tmp_path / "study", strategies="random-draw")
+    do(made, study, job)
+    left = study.job(job.key) / "retrained/last.safetensors"
+    left.parent.mkdir(exist_ok=True)
+    left.touch()
+    assert run_study(made, say=lambda text: None) == 0
+    assert not left.exists()
+
+
 def test_other_settings_are_listed_and_a_preset_of_the_other_kind_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,7 +329,7 @@ def test_a_study_goes_on_with_the_images_it_was_begun_with_alone(
 
 
 def test_an_ablation_has_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, study, _ = quick(tmp_path / "study", kind="ablation", variants="no-lock", operations="4,5")
+    _, study, _ = quick(tmp_path / "study", kind="ablation", strategies="all", variants="no-lock", operations="4,5")
     assert main(["study", "ablation", "--out", str(study.path), "--operations", "4"]) == 2
     assert "holds an ablation of 5 operations per block, not of 4; use those" in capsys.readouterr().err
     study.open(replace(study.require(), operations="5"), {})

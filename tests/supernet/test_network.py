@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from evospace.errors import UsageError
 from evospace.ops.spec import BlockShape, OpSpec
@@ -87,6 +88,24 @@ def test_initial_weights_are_as_documented() -> None:
     biases = [p for name, p in network.blocks.named_parameters() if name.endswith("bias")]
     assert biases
     assert all(bool((bias == 0).all()) for bias in biases)
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.act = nn.PReLU()
+        self.gain = nn.Parameter(torch.full((3, 1, 1), 0.7))
+        self.temperature = nn.Parameter(torch.tensor(2.0))
+
+
+def test_what_is_of_no_layer_stays_as_its_constructor_made_it() -> None:
+    own = Own()
+    before = own.conv.weight.detach().clone()
+    initialise(own, torch.Generator().manual_seed(0))
+    assert not torch.equal(own.conv.weight, before)
+    assert (float(own.act.weight.detach()), float(own.temperature.detach())) == (0.25, 2.0)
+    assert bool((own.gain == 0.7).all())
 
 
 def test_drop_path_drops_whole_images_late_more_than_early_and_nothing_in_evaluation() -> None:

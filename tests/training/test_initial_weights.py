@@ -17,6 +17,7 @@ from evospace.supernet.network import deviation, drawn
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import (
     LAST_GAMMA,
+    _draw_together,
     inherit_weights,
     initialised_supernet,
     last_norms,
@@ -79,6 +80,16 @@ def test_operations_of_one_family_are_parts_of_one_draw() -> None:
             for key, own in filters(supernet, block, name).items():
                 part = largest[key][window(largest[key].shape, own.shape)]
                 torch.testing.assert_close(own / deviation(own), part / deviation(largest[key]), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_of_no_layer_is_not_redrawn() -> None:
+    own, conv = nn.Module(), nn.Conv2d(2, 2, 1)
+    own.conv, own.gain = conv, nn.Parameter(torch.full((2, 1, 1), 0.7))
+    before = conv.weight.detach().clone()
+    with torch.no_grad():
+        _draw_together([own], torch.Generator().manual_seed(0))
+    assert torch.equal(own.gain, torch.full((2, 1, 1), 0.7))
+    assert not torch.equal(conv.weight, before)
 
 
 def test_blocks_and_families_are_drawn_apart() -> None:
