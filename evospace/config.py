@@ -145,7 +145,8 @@ class SearchConfig:
         budget, limits = parse_budget(self.budget)
         if "latency" in (budget.metric, *limits) and not self.latency_table:
             raise UsageError(
-                f"budget {self.budget!r} needs --latency-table; make one with: evospace profile --out table.json"
+                f"budget {self.budget!r} needs --latency-table; make one, with the same --pool, by: evospace profile"
+                " --image-size S --image-channels C --classes N --out table.json (S, C and N as `evospace check` tells)"
             )
 
     def to_dict(self) -> dict[str, Any]:

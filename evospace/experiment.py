@@ -33,6 +33,9 @@ from evospace.workbench import Workbench
 TABLE = "latency table"
 """Under this name a run's contents tell which latencies it was counted with."""
 
+FEW_STEPS = 200
+"""Below so many weight steps in all a search is warned of: 20 left the scores at chance, and where they begin to mean
+something depends on the images."""
 COUNTED_SILENTLY = 1000
 """More operations times block shapes, about ten seconds of counting, are announced to who waits for them."""
 
@@ -154,6 +157,18 @@ class Experiment:
         rounds = self.strategy.rounds(max(map(len, full.candidates)), self.config)
         return first_state(shuffled(full.candidates, self.config.seed), rounds)
 
+    def _steps(self) -> Iterator[str]:
+        config, images = self.config, len(self.bench.splits.train)
+        batch = min(config.batch_size, images)
+        rounds = self.first_state().last(config.max_rounds)
+        steps = images // batch * config.epochs * rounds
+        yield f"training {images} images in batches of {batch}: {steps:,} weight steps in {rounds} round(s)"
+        if steps < FEW_STEPS:
+            yield (
+                f"warning: {steps} weight steps teach a supernet hardly anything, and its scores rank by chance; lower"
+                " --batch-size, raise --epochs, or add images"
+            )
+
     def announcement(self) -> Iterator[str]:
         """What is searched and on what, the space beside the budget, and what is doubtful about the latency table."""
         yield (
@@ -161,6 +176,8 @@ class Experiment:
             f" skeleton {self.skeleton.name}, {self.device}, strategy {self.config.strategy}"
         )
         yield from space_lines(self.problem, self.report)
+        if self.rule is not None:
+            yield from self._steps()
         if self.latency:
             yield f"latency  {self.latency.setting}"
             for doubt in doubts(self.latency, self.config.latency_table, self.device):

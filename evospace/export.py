@@ -23,7 +23,7 @@ from evospace.errors import UsageError, reason
 from evospace.networks import FoundNetwork, find_network, search_settings
 from evospace.ops.user import load_ops
 from evospace.runs.files import write_json, write_text
-from evospace.runs.network_file import load_network, planned
+from evospace.runs.network_file import WEIGHTS, load_network, planned
 from evospace.seeding import derive
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network, drawn
@@ -72,6 +72,7 @@ def export(settings: ExportSettings) -> tuple[list[str], dict[str, Any]]:
 
 
 def _subject(settings: ExportSettings) -> Subject:
+    _require_no_trained(Path(settings.network))
     found = find_network(settings.network)
     if found.checkpoint is None:
         return Subject(
@@ -94,6 +95,14 @@ def _subject(settings: ExportSettings) -> Subject:
         search=_told(search) if isinstance(search, dict) else {},
         license=settings.license,
     )
+
+
+def _require_no_trained(folder: Path) -> None:
+    """Raise `UsageError` for a folder of `evospace retrain`: which of its weights are meant is to be said."""
+    places = ("", "seed-*/", "net-*/seed-*/")
+    trained = [p for place in places for name in WEIGHTS for p in sorted(folder.glob(f"{place}{name}.safetensors"))]
+    if trained:
+        raise UsageError(f"{folder}: holds trained weights; name those to export, e.g. {trained[-1]}")
 
 
 def _named(described: DescribedNetwork) -> DescribedNetwork:

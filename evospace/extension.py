@@ -13,6 +13,7 @@ from evospace.experiment import TABLE, Experiment, prepare
 from evospace.ops.pools import pool_names
 from evospace.ops.user import load_ops
 from evospace.reading import is_folder, is_there
+from evospace.report.progress import console
 from evospace.result import SearchResult
 from evospace.runs.files import FULL, flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
@@ -123,8 +124,17 @@ def _create(
     known |= {(block, name) for block, names in enumerate(state.waiting) for name in names}
     new_names = [[name for name in added if (block, name) not in known] for block in range(len(full.candidates))]
     if not any(new_names):
-        raise UsageError(f"{old.path} has every operation of that pool already, traversed or waiting; name others")
+        raise UsageError(
+            f"{old.path} has every operation of that pool already, traversed or waiting; name others,"
+            f" or go on with what waits: {search_again(old.path)} --max-rounds N"
+        )
     queues = shuffled(new_names, experiment.config.seed, state.round)
+    if before := max(map(len, state.waiting)):
+        console().print(
+            f"up to {before} operations of a block wait since {old.path} and come before the new ones: with"
+            " --max-rounds the search may end before these",
+            soft_wrap=True,
+        )
     try:
         if new.path.exists() and (not new.path.is_dir() or any(new.path.iterdir())):
             raise UsageError(f"{new.path} is not empty; choose another --out")

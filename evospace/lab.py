@@ -27,6 +27,7 @@ from evospace.seeding import derive
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RuleName
+from evospace.strategies.strategy import STRATEGIES
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import inherit_weights
 from evospace.training.network_trainer import NetworkState
@@ -59,6 +60,11 @@ class SupernetLab:
     def problem(self) -> Problem:
         """What is searched."""
         return self.bench.problem
+
+    @property
+    def samples(self) -> int:
+        """About how many architectures a round scores."""
+        return STRATEGIES[self.config.strategy].scores(self.config, True)
 
     @cached_property
     def checkpoints(self) -> TrainingCheckpoints:
@@ -187,11 +193,11 @@ class SupernetLab:
             return estimator.score(architecture)
 
         def on_score(asked: int, wanted: int) -> bool:
-            self.progress.scored(asked, max(wanted, self.config.samples))
+            self.progress.scored(asked, max(wanted, self.samples))
             return self.signals.take_save()
 
         def on_store(asked: int, wanted: int) -> None:
-            self.check_signals(f"round {round}, scoring {asked} of {max(wanted, self.config.samples)}")
+            self.check_signals(f"round {round}, scoring {asked} of {max(wanted, self.samples)}")
 
         self.book = ScoreBook(self.run.database, round, score, on_score, on_store)
         return self.book

@@ -112,6 +112,17 @@ def test_of_two_that_begin_a_run_at_once_the_second_changes_nothing(
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("flags", "steps", "told"), [({"epochs": 2}, 16, True), ({"epochs": 4, "batch_size": 16}, 284, False)]
+)
+def test_a_training_of_few_steps_is_told(flags: dict[str, Any], steps: int, told: bool) -> None:
+    lines = list(
+        prepare(evospace.SearchConfig(data="digits", budget="macs=0.3M", max_rounds=1, **flags)).announcement()
+    )
+    assert f"{steps} weight steps in 1 round(s)" in "\n".join(lines)
+    assert any(line.startswith(f"warning: {steps} weight steps teach") for line in lines) == told
+
+
 def test_two_searches_of_one_second_get_folders_of_their_own() -> None:
     assert len({prepare(SearchConfig(**QUICK)).directory.path for _ in range(2)}) == 2
 

@@ -46,6 +46,7 @@ def test_new_operations_are_traversed_beside_the_inherited_front_and_the_old_run
     ops.write_text(OPS)
     flags = ["extend", str(base), "--ops", str(ops), "--out", str(out), "--candidates", "27"]
     assert main([*flags, "--max-rounds", "1"]) == 0
+    assert f"operations of a block wait since {base} and come before the new ones" in capsys.readouterr().out
     old, new = RunDirectory(base).database, RunDirectory(out).database
     first, last = new.states()
     assert first.front == old.states()[0].front

@@ -77,7 +77,7 @@ def test_a_front_that_was_not_measured_yet_is_measured_on_resume(
     assert search(tmp_path) == 130
     path = tmp_path / "run" / "front.json"
     assert "latency_measured_ms" not in path.read_text()
-    monkeypatch.setattr(module, "measure", lambda table, members, _: [7_000_000] * len(members))
+    monkeypatch.setattr(module, "measure", lambda table, members, *_: [7_000_000] * len(members))
     assert search(tmp_path, "--resume") == 0
     assert all(m["latency_measured_ms"] == 7 for m in json.loads(path.read_text())["front"])
 

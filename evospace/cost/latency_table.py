@@ -151,8 +151,8 @@ class LatencyTable:
             unique = list(dict.fromkeys(missing))
             more = f" and {len(unique) - 1} more" if len(unique) > 1 else ""
             raise DataError(
-                f"the latency table lacks {unique[0]}{more}; run `evospace profile` again with that pool and the same"
-                " --out: it goes on from what the table holds"
+                f"the latency table lacks {unique[0]}{more}; measure that with `{self._profile(self.skeleton)}`,"
+                " that --pool and the table as --out"
             )
         if self.fit is None:
             raise DataError("the latency table is unfinished; run the same `evospace profile` command again to go on")
@@ -184,10 +184,18 @@ class LatencyTable:
         if changed:
             lines = "; ".join(f"{key}: {_short(ours[key])} -> {_short(wanted[key])}" for key in changed)
             raise DataError(
-                f"the latency table was made for other networks ({lines}); make one, with the same --pool, by `evospace"
-                f" profile --out table.json --skeleton {skeleton.name} --image-size {skeleton.image_size}"
-                f" --image-channels {skeleton.image_channels} --classes {classes} --activation {skeleton.activation}`"
+                f"the latency table was made for other networks ({lines}); make one, with the same --pool, by"
+                f" `{replace(self, classes=classes)._profile(skeleton)} --out table.json`"
             )
+
+    def _profile(self, skeleton: Skeleton) -> str:
+        """The command that measures under this table's setting, less --pool and --out."""
+        setting = " ".join(f"--{name} {value}" for name, value in asdict(self.setting).items())
+        return (
+            f"evospace profile --skeleton {skeleton.name} --image-size {skeleton.image_size}"
+            f" --image-channels {skeleton.image_channels} --classes {self.classes} --activation {skeleton.activation}"
+            f" {setting}"
+        )
 
     def with_block(self, shape: BlockShape, timings: BlockTimings) -> "LatencyTable":
         """The table with more operations of one block shape.

@@ -11,6 +11,8 @@ from evospace.data.images import SUFFIXES, not_a_file
 from evospace.errors import reason
 from evospace.reading import is_file, is_folder
 
+READ = ("train", "test", "val")
+"""The names under which parts are looked for."""
 PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
 """Folders of no other names than these, in capitals or not, are meant as parts and not as classes."""
 
@@ -85,11 +87,23 @@ def read_layout(root: Path) -> Layout:
             part.odd.append(Finding(kinds.PARTS_AS_CLASSES, root, f"has the class folders {', '.join(part.images)}"))
         return Layout(root=root, train=part)
     held = [part for part in map(_part, (root / "test", root / "val")) if part.images or part.closed]
+    others = _parts_of_other_names(root)
     if not held:
-        none = Finding(kinds.NO_TEST, root, "has train/ but no class folders in val/ or test/")
+        meant = f"; rename {others[0].name}/ to val/" if others else ""
+        none = Finding(kinds.NO_TEST, root, f"has train/ but no class folders in val/ or test/{meant}")
         return Layout(root=root, train=train, odd=(none,))
-    unused = (Finding(kinds.UNUSED_PART, part.root, f"{held[0].root} is tested on") for part in held[1:])
-    return Layout(root=root, train=train, test=held[0], odd=tuple(unused))
+    unused = [*(part.root for part in held[1:]), *others]
+    odd = (Finding(kinds.UNUSED_PART, path, f"{held[0].root} is tested on") for path in unused)
+    return Layout(root=root, train=train, test=held[0], odd=tuple(odd))
+
+
+def _parts_of_other_names(root: Path) -> list[Path]:
+    """Folders that are parts by their names, and are not looked into."""
+    try:
+        entries = sorted(root.iterdir())
+    except OSError:  # a folder that can be passed, but not listed
+        return []
+    return [e for e in entries if e.name not in READ and e.name.lower() in PARTS and is_folder(e)]
 
 
 def share_to_test(count: int) -> int:

@@ -91,6 +91,10 @@ def _loading(shipped: Shipped, to: str) -> list[str]:
             lines.append(
                 f"Scale an image's shorter side to {resize} pixels (bilinear) and cut out the middle {size} x {size}."
             )
+        if resize == size:
+            lines.append(
+                f"To the pixel as in training: `PIL.ImageOps.fit(image, ({size}, {size}), Image.Resampling.BILINEAR)`."
+            )
         return [*lines, f"{PREPROCESSING}: mean {numbers[0]}; standard deviation {numbers[1]}."]
     return [*lines, "Nothing is known of how inputs are normalised: the network was never trained."]
 

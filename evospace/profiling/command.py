@@ -1,5 +1,6 @@
 """`evospace profile`: puts skeleton, pool and setting together, and says what was found."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def profile_or_verify(settings: ProfileSettings) -> tuple[list[str], dict[str, A
             lines = [*verification_lines(table), f"wrote {path} and {path.with_suffix('.png')}"]
             return lines, table.verification or {}
         table = _profile(settings, kinds, say, live)
-    return _profile_lines(table, Path(settings.out)), _summary(table)
+    return _profile_lines(table, settings), _summary(table)
 
 
 def _profile(
@@ -80,8 +81,9 @@ UNSETTLED = 0.05
 """The fastest passes of a steady time lie within 2 %; beyond 5 % the machine was never quiet."""
 
 
-def _profile_lines(table: LatencyTable, path: Path) -> list[str]:
-    s = _summary(table)
+def _profile_lines(table: LatencyTable, settings: ProfileSettings) -> list[str]:
+    s, out = _summary(table), shlex.quote(settings.out)
+    ops = f" --ops {shlex.quote(settings.ops)}" if settings.ops else ""
     lines = [
         f"{s['operations']} (block shape, operation) pairs of skeleton {table.skeleton.name}; {table.setting}",
         f"a network takes {s['constant_ms']:.4g} ms + {s['scale']:.4g} x the sum of its parts"
@@ -93,4 +95,4 @@ def _profile_lines(table: LatencyTable, path: Path) -> list[str]:
             f"warning: {s['unsettled']} times are not steady (their fastest passes lie over 5 % apart); verify the"
             " table, or profile on a quieter machine"
         )
-    return [*lines, f"wrote {path}; check it with: evospace profile --verify {path}"]
+    return [*lines, f"wrote {settings.out}; check it with: evospace profile --verify {out}{ops}"]

@@ -118,6 +118,8 @@ class Profile:
         changed = [
             key for key in ("setting", "machine", "skeleton", "classes") if getattr(old, key) != getattr(new, key)
         ]
+        if "setting" in changed and "machine" in changed:  # which tells the version of the runtime alone
+            changed.remove("machine")
         if changed:
             raise UsageError(
                 f"--out {self.out} holds a table of another {' and '.join(changed)}; choose another --out, or remove it"

@@ -46,7 +46,8 @@ def rounds_table(summaries: Sequence[Mapping[str, Any]], metric: str = "macs") -
     """One row per finished round, at most 80 characters wide.
 
     `cost` is what an architecture drawn from the fitness costs on average, `hv` the front's hypervolume, `hv old` the
-    previous front's under the same weights. Scores of different rounds come from different weights.
+    previous front's under the same weights, empty where cheaper networks
+    than the budget's beat all of it. Scores of different rounds come from different weights.
     """
     table = Table(title="Rounds", title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
     for column in (

@@ -55,7 +55,8 @@ def retrain(config: RetrainConfig, say: Say = print) -> Path:
     if taken := [job for job in taken if job.result() is None]:
         text = f"{len(taken)} of {len(left)} trainings are done by another process (the first: {taken[0].name})"
         raise UsageError(f"{text}; wait for it, or end it{stored}")
-    say(f"wrote {work.root}; test it with: evospace evaluate {shlex.quote(str(work.root))}")
+    ops = f" --ops {shlex.quote(config.ops)}" if config.ops else ""
+    say(f"wrote {work.root}; test it with: evospace evaluate {shlex.quote(str(work.root))}{ops}")
     return work.root
 
 

@@ -92,15 +92,17 @@ def run_round(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchS
     )
 
 
-def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: set[Architecture]) -> float:
+def _rehearsed(problem: Problem, scored: Sequence[Evaluation], old: set[Architecture]) -> float | None:
     """Hypervolume of the previous front alone, under the same weights and beside the same cheaper architectures.
 
-    Never above the new front's: what survives here survives there or is dominated by a newcomer.
+    Never above the new front's: what survives here survives there or is dominated by a newcomer. `None` where the
+    cheaper ones dominate all of it; a new front keeps its most accurate then, which makes no comparison.
     """
     budget = problem.budget
     cheaper = [e for e in scored if e.architecture not in old and e.cost(budget.metric) not in budget]
     rehearsed = [e for e in scored if e.architecture in old]
-    return front_hypervolume(survivors([*rehearsed, *cheaper], budget), budget, problem.classes)
+    left = survivors([*rehearsed, *cheaper], budget)
+    return front_hypervolume(left, budget, problem.classes) if left else None
 
 
 def active_sizes(state: SearchState, settings: SearchConfig) -> list[int]:

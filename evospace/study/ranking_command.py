@@ -56,6 +56,8 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     for finished in (s for s in chosen if s not in left):
         drop_large(root / finished.key)
     say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
+    if len(chosen) < FEWEST:
+        say(f"warning: fewer than {FEWEST} networks have no correlation; give more --networks, now or later")
 
     def publish() -> dict[str, Any]:
         return _publish(run.path, about, _entries(root, chosen), settings.seed)

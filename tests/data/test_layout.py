@@ -50,6 +50,16 @@ def test_parts_of_other_names_are_no_classes(parts: tuple[str, ...], tmp_path: P
         scan_folder(tmp_path, seed=0)
 
 
+def test_a_part_of_another_name_beside_train_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{part}/{name}/{i}.png" for part in ("train", "Val") for name in "ab" for i in range(9)))
+    if not (tmp_path / "val").exists():  # a file system that tells them apart
+        with pytest.raises(DataError, match="rename Val/ to val/"):
+            scan_folder(tmp_path, seed=0)
+    touch(tmp_path, *(f"{part}/{name}/{i}.png" for part in ("test", "validation") for name in "ab" for i in range(9)))
+    unused = [Path(f.where).name for f in read_layout(tmp_path).findings() if f.kind == kinds.UNUSED_PART]
+    assert "validation" in unused
+
+
 def test_a_class_may_be_called_as_a_part_is(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{name}/{i}.png" for name in ("train", "bus") for i in range(9)))
     layout = read_layout(tmp_path)

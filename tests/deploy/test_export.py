@@ -56,6 +56,14 @@ def test_a_checkpoint_becomes_a_torch_folder(tmp_path: Path) -> None:
     assert json.dumps(found)
 
 
+@pytest.mark.parametrize("folder", ["", "net-00", "net-00/seed-0"])
+def test_a_folder_of_trained_weights_names_them(folder: str, tmp_path: Path) -> None:
+    checkpoint = save_trained(tmp_path / "net-00/seed-0/last.safetensors", DESCRIBED)
+    save_description(tmp_path / "net-00/network.json", DESCRIBED)
+    with pytest.raises(UsageError, match=f"holds trained weights; name those to export, e.g. {checkpoint}"):
+        exported(tmp_path / folder, tmp_path / "out")
+
+
 def test_a_description_gets_fresh_weights_and_says_so(tmp_path: Path) -> None:
     save_description(tmp_path / "network.json", DESCRIBED)
     lines, found = exported(tmp_path / "network.json", tmp_path / "out", seed=3)

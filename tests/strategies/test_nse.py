@@ -83,6 +83,7 @@ def test_the_rehearsed_front_is_beside_the_same_cheaper_architectures() -> None:
     assert _rehearsed(PROBLEM, [old, dear, cheap, new], both) == pytest.approx(of_dear)  # `cheap` is better than `old`
     of_old = (48 - 36) / 60 * (0.5 - 0.1)
     assert _rehearsed(PROBLEM, [old, dear, new], both) == pytest.approx(of_dear + of_old)
+    assert _rehearsed(PROBLEM, [old, cheap, new], {old.architecture}) is None  # nothing of it is left to compare
 
 
 def test_without_lock_nothing_is_locked_and_without_rehearsal_nothing_scored_again() -> None:
