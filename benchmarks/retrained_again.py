@@ -29,11 +29,10 @@ from evospace.runs.lock import claimed
 from evospace.settings_file import settings_from
 from evospace.space.architecture import Architecture
 from evospace.study.database import Finished
-from evospace.study.directory import StudyDirectory
+from evospace.study.directory import StudyDirectory, drop_large
 from evospace.study.paired import difference
 from evospace.study.plan import REFERENCE
 from evospace.study.retrained import read_object, retrained_and_tested
-from evospace.study.worker import drop_large
 
 
 def main() -> None:
