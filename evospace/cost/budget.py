@@ -94,8 +94,8 @@ def _split(text: str, whole: str) -> tuple[str, int | None, int]:
     if not dots:
         return metric, None, _amount(metric, low, whole)
     amounts = _amount(metric, low, whole), _amount(metric, high, whole)
-    if low.strip()[-1:].isalpha() != high.strip()[-1:].isalpha():
-        raise UsageError(f"budget {whole!r}: one end has a unit; write it at both ends, e.g. 290M..310M")
+    if high.strip()[-1:].isalpha() and not low.strip()[-1:].isalpha():
+        raise UsageError(f"budget {whole!r}: {low!r} has no unit and {high!r} has; write it twice, e.g. 290M..310M")
     return metric, *amounts
 
 
