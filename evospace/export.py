@@ -22,6 +22,7 @@ from evospace.deploy.torch_folder import write_torch
 from evospace.errors import UsageError, reason
 from evospace.networks import FoundNetwork, find_network, search_settings
 from evospace.ops.user import load_ops
+from evospace.reading import is_folder
 from evospace.runs.files import write_json, write_text
 from evospace.runs.network_file import WEIGHTS, load_network, planned
 from evospace.seeding import derive
@@ -89,7 +90,7 @@ def _subject(settings: ExportSettings) -> Subject:
         described=_named(stored.described),
         network=stored.build(),
         trained=True,
-        training={key: value for key, value in stored.training.items() if key != "search"},
+        training=_without_places(stored.training),
         evaluations=evaluations,
         own_evaluation=own,
         search=_told(search) if isinstance(search, dict) else {},
@@ -99,6 +100,8 @@ def _subject(settings: ExportSettings) -> Subject:
 
 def _require_no_trained(folder: Path) -> None:
     """Raise `UsageError` for a folder of `evospace retrain`: which of its weights are meant is to be said."""
+    if not is_folder(folder):
+        return
     places = ("", "seed-*/", "net-*/seed-*/")
     trained = [p for place in places for name in WEIGHTS for p in sorted(folder.glob(f"{place}{name}.safetensors"))]
     if trained:
@@ -108,6 +111,11 @@ def _require_no_trained(folder: Path) -> None:
 def _named(described: DescribedNetwork) -> DescribedNetwork:
     """Without where it and its images lie on this machine: an export is there to be handed on."""
     return replace(described, name="/".join(Path(described.name).parts[-2:]), data=Path(described.data).name)
+
+
+def _without_places(training: Mapping[str, Any]) -> dict[str, Any]:
+    told = {key: value for key, value in training.items() if key not in ("search", "place")}
+    return told | {"init": "/".join(Path(str(told.get("init", ""))).parts[-2:])}
 
 
 def _told(search: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def read_layout(root: Path) -> Layout:
     train = _part(root / "train")
     if not train.images and not train.closed:  # a folder of images and nothing else is a class of that name
         part = _part(root)
-        if part.images and all(name.lower() in PARTS for name in part.images):
+        parts = [name for name in part.images if name.lower() in PARTS]
+        if parts and (len(parts) == len(part.images) or ("train" in parts and len(parts) > 1)):
             part.odd.append(Finding(kinds.PARTS_AS_CLASSES, root, f"has the class folders {', '.join(part.images)}"))
         return Layout(root=root, train=part)
     held = [part for part in map(_part, (root / "test", root / "val")) if part.images or part.closed]

@@ -19,7 +19,7 @@ from evospace.retraining.fitting import adapted
 from evospace.runs.contents import Origin, hash_of_test, place_of, where_they_lie_now
 from evospace.runs.files import file_sha256, this_moment
 from evospace.runs.front import read_front
-from evospace.runs.network_file import load_network
+from evospace.runs.network_file import TrainedNetwork, load_network
 from evospace.runs.retrain_directory import Job
 from evospace.runs.run_directory import RunDirectory
 from evospace.space.described import DescribedNetwork
@@ -71,6 +71,9 @@ def prepare(config: RetrainConfig) -> Retraining:
         raise UsageError("--data is missing: the network was never trained; for example --data fashion-mnist")
     start = load_network(Path(config.init)) if config.init not in ("", "supernet") else None
     data_seed = (start or found[0]).data_seed
+    before = start or (load_network(found[0].checkpoint) if found[0].checkpoint else None)
+    if before and _unmirrored(before) and before.origin.is_of(config.data):
+        config = replace(config, flip=False)
     device = device_of(config.device)
     with where_they_lie_now("" if config.data and not config.resume else first.name):
         data = load_data(
@@ -133,6 +136,11 @@ def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
     data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
     mirrored = not same or stored.get("flip", True) is True
     return replace(config, data_dir=data_dir, flip=config.flip and mirrored)
+
+
+def _unmirrored(trained: TrainedNetwork) -> bool:
+    recipe = trained.training.get("recipe")
+    return isinstance(recipe, dict) and recipe.get("flip") is False
 
 
 def _networks(config: RetrainConfig) -> list[FoundNetwork]:

@@ -50,6 +50,11 @@ def test_parts_of_other_names_are_no_classes(parts: tuple[str, ...], tmp_path: P
         scan_folder(tmp_path, seed=0)
 
 
+def test_flat_parts_beside_another_folder_are_no_classes(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}/{i}.png" for name in ("train", "test", "labels") for i in range(9)))
+    assert kinds.PARTS_AS_CLASSES in [finding.kind for finding in read_layout(tmp_path).findings()]
+
+
 def test_a_part_of_another_name_beside_train_is_named(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{part}/{name}/{i}.png" for part in ("train", "Val") for name in "ab" for i in range(9)))
     if not (tmp_path / "val").exists():  # a file system that tells them apart

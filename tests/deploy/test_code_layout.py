@@ -129,6 +129,8 @@ def test_arguments_and_variables_keep_their_names() -> None:
     assert renamed(text, {"scale": "scale2"}) == text.replace("y=scale", "y=scale2")
     text = "def g(x):\n    scale = x\n    return [scale for x in (lambda scale: scale)(x)]\n"
     assert renamed(text, {"scale": "scale2"}) == text
+    text = "def c(x):\n    names = [scale for scale in x]\n    return scale(names)\n"
+    assert renamed(text, {"scale": "scale2"}) == text.replace("scale", "scale2")
     text = "def h(x):\n    return scale((lambda scale: scale)(x))\n"
     assert renamed(text, {"scale": "scale2"}) == text.replace("return scale", "return scale2")
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from evospace.errors import DataError, EvospaceError, MissingOperationError, Usa
 from evospace.export import export
 from evospace.networks import find_network
 from evospace.ops.kinds import KINDS
-from evospace.runs.network_file import load_network, save_description
+from evospace.runs.network_file import load_network, save_description, save_network
 from evospace.seeding import derive
 from evospace.supernet.network import Network, initialise
 from tests.deploy.networks import described_of, save_trained
@@ -62,6 +63,20 @@ def test_a_folder_of_trained_weights_names_them(folder: str, tmp_path: Path) -> 
     save_description(tmp_path / "net-00/network.json", DESCRIBED)
     with pytest.raises(UsageError, match=f"holds trained weights; name those to export, e.g. {checkpoint}"):
         exported(tmp_path / folder, tmp_path / "out")
+
+
+def test_where_things_lie_is_not_told(tmp_path: Path) -> None:
+    checkpoint = save_trained(tmp_path / "last.safetensors", DESCRIBED)
+    stored = load_network(checkpoint)
+    secret = {"init": "/home/alice/runs/net-00/last.safetensors", "place": "abc", "search": {"out": "/home/alice/run"}}
+    described = replace(stored.described, name="/home/alice/runs/mine#1", data="/home/alice/images")
+    save_network(checkpoint, replace(stored, described=described, training={**stored.training, **secret}))
+    exported(checkpoint, tmp_path / "out")
+    text = (tmp_path / "out/README.md").read_text() + (tmp_path / "out/config.json").read_text()
+    assert "alice" not in text
+    assert "net-00/last.safetensors" in text
+    with pytest.raises(UsageError, match="neither a published network"):
+        exported("a" * 300, tmp_path / "other")
 
 
 def test_a_description_gets_fresh_weights_and_says_so(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_images_that_the_search_did_not_mirror_are_not_mirrored(
     assert prepare(RetrainConfig(network=str(path), flip=given, data=str(tmp_path / "others"))).config.flip == given
 
 
+def test_what_was_trained_unmirrored_is_tuned_unmirrored(undisturbed: tuple[Path, int], tmp_path: Path) -> None:
+    sound = load_network(undisturbed[0] / "out/net-00/seed-0/last.safetensors")
+    recipe = {**sound.training["recipe"], "flip": False}
+    path = str(tmp_path / "tuned.safetensors")
+    save_network(Path(path), replace(sound, training={**sound.training, "recipe": recipe}))
+    assert not prepare(RetrainConfig(init=path)).config.flip
+    assert not prepare(RetrainConfig(network=path)).config.flip
+    folder(str(tmp_path / "others"), classes=tuple("0123456789"))
+    assert prepare(RetrainConfig(network=path, data=str(tmp_path / "others"))).config.flip
+
+
 def test_every_network_gets_its_weights_a_result_and_a_description(undisturbed: tuple[Path, int]) -> None:
     folder = undisturbed[0] / "out"
     assert sorted(weights_in(folder)) == [

@@ -61,8 +61,11 @@ def _assigned(node: ast.AST) -> Iterator[str]:
     """The variables that a statement of a function makes its own, those of functions inside it left out."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
-    for child in () if isinstance(node, _FUNCTIONS) else ast.iter_child_nodes(node):
-        yield from _assigned(child)
+    if isinstance(node, _FUNCTIONS):
+        return
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(node, ast.comprehension) and child is node.target):  # a variable of that alone
+            yield from _assigned(child)
 
 
 def _end(node: ast.AST) -> Position:
