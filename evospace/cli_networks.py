@@ -59,7 +59,7 @@ def show_command(args: Sequence[str]) -> int:
     load_ops(parsed.ops)
     network = describe_network(parsed.network, se=parsed.se)
     if parsed.latency_table or parsed.measure:
-        from evospace.cost.latency_table import Setting
+        from evospace.cost.latency_setting import Setting
         from evospace.show_latency import latencies
 
         setting = Setting(runtime=parsed.runtime, device=parsed.device, batch=parsed.batch, threads=parsed.threads)

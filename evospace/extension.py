@@ -101,6 +101,19 @@ def _check_latencies(experiment: Experiment, state: SearchState) -> None:
         )
 
 
+def _not_had(old: RunDirectory, state: SearchState, added: Sequence[str]) -> list[list[str]]:
+    """By block, those of `added` that it has neither traversed nor waiting; raises `UsageError` for none at all."""
+    known = {(row.block, row.operation) for row in old.database.ledger()}
+    known |= {(block, name) for block, names in enumerate(state.waiting) for name in names}
+    new = [[name for name in added if (block, name) not in known] for block in range(len(state.waiting))]
+    if not any(new):
+        raise UsageError(
+            f"{old.path} has every operation of that pool already, traversed or waiting; name others,"
+            f" or go on with what waits: {search_again(old.path)} --max-rounds N"
+        )
+    return new
+
+
 def _create(
     old: RunDirectory,
     new: RunDirectory,
@@ -119,16 +132,7 @@ def _create(
     if lost:
         raise DataError(f"{old.path} lacks the weights of its last round ({', '.join(lost)}); put them back")
     _check_latencies(experiment, state)
-    full = experiment.problem.full
-    known = {(row.block, row.operation) for row in old.database.ledger()}
-    known |= {(block, name) for block, names in enumerate(state.waiting) for name in names}
-    new_names = [[name for name in added if (block, name) not in known] for block in range(len(full.candidates))]
-    if not any(new_names):
-        raise UsageError(
-            f"{old.path} has every operation of that pool already, traversed or waiting; name others,"
-            f" or go on with what waits: {search_again(old.path)} --max-rounds N"
-        )
-    queues = shuffled(new_names, experiment.config.seed, state.round)
+    queues = shuffled(_not_had(old, state, added), experiment.config.seed, state.round)
     if before := max(map(len, state.waiting)):
         console().print(
             f"up to {before} operations of a block wait since {old.path} and come before the new ones: with"

@@ -6,7 +6,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from evospace.config import SearchConfig
@@ -15,12 +14,10 @@ from evospace.estimation.shared_weights import SharedWeights
 from evospace.estimation.trained_alone import TrainedAlone
 from evospace.lab_round import LabRound
 from evospace.report.progress import Progress
-from evospace.runs.autosave import Autosave, Packed
-from evospace.runs.checkpoints import KeptWeights, TrainingCheckpoints, load_checkpoint, save_checkpoint
-from evospace.runs.phase_seconds import PhaseSeconds
+from evospace.round_storage import RoundStorage
+from evospace.runs.checkpoints import load_checkpoint, save_checkpoint
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals
-from evospace.runs.stored_settings import search_again
 from evospace.sampling.gates import initial_probabilities
 from evospace.score_book import ScoreBook
 from evospace.seeding import derive
@@ -30,8 +27,7 @@ from evospace.strategies.contract import Problem, RuleName
 from evospace.strategies.strategy import STRATEGIES
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import inherit_weights
-from evospace.training.network_trainer import NetworkState
-from evospace.training.snapshot import TrainState, pack, take, unpack
+from evospace.training.snapshot import TrainState
 from evospace.training.supernet_trainer import EpochReport, Progressed, RoundTrainer
 from evospace.workbench import Workbench
 
@@ -67,34 +63,13 @@ class SupernetLab:
         return STRATEGIES[self.config.strategy].scores(self.config, True)
 
     @cached_property
-    def checkpoints(self) -> TrainingCheckpoints:
+    def storage(self) -> RoundStorage:
         """Of the round under way."""
-        return TrainingCheckpoints(self.run.path / "checkpoints", self.progress.line)
-
-    @cached_property
-    def autosave(self) -> Autosave:
-        """Stores the round under way."""
-        return Autosave(
-            checkpoints=self.checkpoints,
-            signals=self.signals,
-            again=search_again(self.run.path),
-            stored=self.seconds.store,
-        )
-
-    @cached_property
-    def seconds(self) -> PhaseSeconds:
-        """Of training a round's supernet."""
-        return PhaseSeconds(self.run.database)
-
-    @property
-    def kept(self) -> KeptWeights:
-        """Networks trained by themselves in the round under way."""
-        return KeptWeights(self.run.path / "checkpoints")
+        return RoundStorage(self.run, self.signals, self.progress.line)
 
     def clear(self) -> None:
         """The round under way is finished and stored."""
-        self.checkpoints.clear()
-        self.kept.clear()
+        self.storage.clear()
 
     def train(
         self,
@@ -109,7 +84,7 @@ class SupernetLab:
         self.progress.start_round(round)
         inherit = go_on or self.config.weights == "inherit"
         trainer = self._trainer(round, space, rule, locked, inherit=inherit)
-        with self.seconds.of(round, "train"):
+        with self.storage.seconds.of(round, "train"):
             state = self._trained(trainer)
         estimator = self.bench.estimator(state.supernet, round)
         probabilities = state.fitness.probabilities(state.space)
@@ -135,7 +110,9 @@ class SupernetLab:
         """No supernet: an architecture is trained when it is to be scored."""
         self.progress.start_round(round)
         estimator = self.bench.alone(
-            under_way=partial(self._under_way, round), on_step=partial(self._after_step_alone, round), kept=self.kept
+            under_way=partial(self.storage.alone, round),
+            on_step=partial(self.storage.after_step_alone, round),
+            kept=self.storage.kept,
         )
         probabilities = initial_probabilities(space)
         active = [(b, name) for b, names in enumerate(space.candidates) for name in names]
@@ -154,38 +131,16 @@ class SupernetLab:
         return self.last
 
     def _trained(self, trainer: RoundTrainer) -> TrainState:
-        saved = self.checkpoints.newest(trainer.round)
-        now, good = unpack(*saved) if saved else (None, None)
+        now, good = self.storage.supernet(trainer.round)
         with self.bench.memory_errors(trainer.round):
             state = trainer.run(now, good)
         if now is None or now.meta["position"]["epoch"] < self.config.epochs:
-            self._save(trainer.round, Progressed(state=state, good=None))
+            self.storage.save(trainer.round, Progressed(state=state, good=None))
         return state
-
-    def _save(self, round: int, progressed: Progressed) -> None:
-        self.autosave.store(_packed(round, progressed))
-
-    def _after_step(self, round: int, progressed: Progressed) -> None:
-        position = progressed.state.position
-        where = f"round {round}, epoch {position.epoch + 1}, step {position.step}"
-        self.autosave.after_step(where, partial(_packed, round, progressed))
-
-    def _under_way(self, round: int, architecture: Architecture) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        saved = self.checkpoints.newest(round)
-        return saved if saved and saved[1].get("architecture") == str(architecture) else None
-
-    def _after_step_alone(self, round: int, architecture: Architecture, state: NetworkState) -> None:
-        def packed() -> Packed:
-            tensors, meta = state.copy()
-            return tensors, meta | {"round": round, "architecture": str(architecture)}
-
-        position = state.position
-        where = f"round {round}, an architecture by itself, epoch {position.epoch + 1}, step {position.step}"
-        self.autosave.after_step(where, packed)
 
     def check_signals(self, where: str) -> None:
         """Raise `InterruptedRunError` where a signal asks for the end."""
-        self.signals.check(where, search_again(self.run.path))
+        self.storage.check_signals(where)
 
     def _book(self, round: int, estimator: SharedWeights | TrainedAlone) -> ScoreBook:
         def score(position: int, architecture: Architecture) -> float | str:
@@ -219,8 +174,8 @@ class SupernetLab:
             rule,
             locked,
             on_epoch=partial(self._epoch, round),
-            on_step=partial(self._after_step, round),
-            on_data_error=partial(self._save, round),
+            on_step=partial(self.storage.after_step, round),
+            on_data_error=partial(self.storage.save, round),
         )
 
     def _epoch(self, round: int, report: EpochReport) -> None:
@@ -254,7 +209,3 @@ class SupernetLab:
             meta = {"round": round, "accuracy": e.accuracy}
             torch.manual_seed(derive(self.config.seed, "member", round, i))  # operations that draw for themselves
             save_checkpoint(self.run.member(round, i), estimator.weights(e.architecture), meta)
-
-
-def _packed(round: int, progressed: Progressed) -> Packed:
-    return pack(round, take(progressed.state), progressed.good)

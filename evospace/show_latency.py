@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from evospace.cost.latency_file import read_latency_table
-from evospace.cost.latency_table import LatencyTable, Setting
+from evospace.cost.latency_setting import Setting
+from evospace.cost.latency_table import LatencyTable
 from evospace.networks import find_network
 from evospace.profiling.measure import doubts, measure
 from evospace.profiling.profile import UNKNOWN

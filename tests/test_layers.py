@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report", "runs", "deploy"),
     ("profiling",),
     ("problem", "workbench"),
-    ("result", "score_book", "lab_round", "lab", "forecast", "networks"),
+    ("result", "score_book", "round_storage", "lab_round", "lab", "forecast", "networks"),
     ("experiment",),
     ("search_command",),
     ("extension", "plan"),

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, Setting, TimedNetwork, Timing, shapes_of
+from evospace.cost.latency_setting import Setting
+from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, TimedNetwork, Timing, shapes_of
 from evospace.errors import DataError, UsageError, reason
 from evospace.ops.spec import BlockShape, OpSpec
 from evospace.reading import read_json

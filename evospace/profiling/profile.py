@@ -12,14 +12,8 @@ from torch import nn
 
 from evospace.cost.count import count_op
 from evospace.cost.latency_file import read_latency_table, table_to_json
-from evospace.cost.latency_table import (
-    BlockTimings,
-    LatencyTable,
-    Setting,
-    TimedNetwork,
-    Timing,
-    shapes_of,
-)
+from evospace.cost.latency_setting import Setting
+from evospace.cost.latency_table import BlockTimings, LatencyTable, TimedNetwork, Timing, shapes_of
 from evospace.errors import UsageError
 from evospace.ops.kinds import KINDS
 from evospace.ops.spec import BlockShape, OpSpec

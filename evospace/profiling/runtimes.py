@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from evospace.cost.latency_table import Setting
+from evospace.cost.latency_setting import Setting
 from evospace.errors import UsageError, reason
 from evospace.ops.modern.reparam import has_branches, reparametrise
 

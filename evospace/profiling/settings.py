@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from evospace.cost.latency_table import Setting
+from evospace.cost.latency_setting import Setting
 from evospace.errors import UsageError
 from evospace.settings_file import LARGEST, Ranges, check_out, check_settings
 

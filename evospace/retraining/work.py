@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,30 +76,12 @@ def prepare(config: RetrainConfig) -> Retraining:
         config = replace(config, flip=False)
     device = device_of(config.device)
     with where_they_lie_now("" if config.data and not config.resume else first.name):
-        data = load_data(
-            name,
-            data_dir=Path(config.data_dir) if config.data_dir else None,
-            image_size=config.image_size or first.skeleton.image_size,
-            seed=data_seed,
-            flip=config.flip,
-            device=device,
-            workers=config.workers,
-        )
-    if len(data.train) < 2:
-        raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
+        data = _images(config, name, first.skeleton.image_size, data_seed, device)
     run = run_of(config.network)
     root = Path(config.out) if config.out else _default_root(config, data)
-    doubts = []
-    for origin in (origin_of(run) if run else found[0].origin, *([start.origin] if start else [])):
+    origins = [origin_of(run) if run else found[0].origin, *([start.origin] if start else [])]
+    for origin in origins:
         origin.require_test(config.data, data.name, data.contents)
-        if data.divided and (doubt := origin.doubt(config.data, data.name, data.contents)):
-            doubts.append(doubt)
-    steps = config.epochs * (len(data.train) // min(config.batch_size, len(data.train)))
-    if steps < FEW_STEPS:
-        doubts.append(
-            f"warning: {steps} steps in all: the averages that BatchNorm tests with do not settle in so few, so that"
-            " the test may come out at chance; raise --epochs, or lower --batch-size"
-        )
     begun_as = start.described if start else _as_searched(found[0], run) if run and config.init else None
     networks = {f.index: _for_images(f.described, config, data, name, begun_as) for f in found}
     hashes = {f"network {i:02d}": _hash(described) for i, described in networks.items()}
@@ -116,9 +98,37 @@ def prepare(config: RetrainConfig) -> Retraining:
         origin=Origin(data=name, place=place_of(name), test=hash_of_test(data.contents)),
         device=device,
         search=search_settings(config.network),
-        doubts=tuple(dict.fromkeys(doubts)),
+        doubts=_doubts(config, data, origins),
         contents={**data.contents, **sources_of(kinds), **hashes, **begun},
     )
+
+
+def _images(config: RetrainConfig, name: str, searched_at: int, data_seed: int, device: str) -> ImageData:
+    """The images of `name`, at the size `searched_at` where none is asked for."""
+    data = load_data(
+        name,
+        data_dir=Path(config.data_dir) if config.data_dir else None,
+        image_size=config.image_size or searched_at,
+        seed=data_seed,
+        flip=config.flip,
+        device=device,
+        workers=config.workers,
+    )
+    if len(data.train) < 2:
+        raise DataError(f"{name}: {len(data.train)} training images, a training needs at least 2; add images")
+    return data
+
+
+def _doubts(config: RetrainConfig, data: ImageData, origins: Sequence[Origin]) -> tuple[str, ...]:
+    """What the user is to be warned of before anything is trained, each once."""
+    doubts = [origin.doubt(config.data, data.name, data.contents) for origin in origins if data.divided]
+    steps = config.epochs * (len(data.train) // min(config.batch_size, len(data.train)))
+    if steps < FEW_STEPS:
+        doubts.append(
+            f"warning: {steps} steps in all: the averages that BatchNorm tests with do not settle in so few, so that"
+            " the test may come out at chance; raise --epochs, or lower --batch-size"
+        )
+    return tuple(dict.fromkeys(filter(None, doubts)))
 
 
 def _hash(described: DescribedNetwork) -> str:

@@ -85,10 +85,15 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
         again=again,
     )
     found = publish()
-    lines = [*_told(found), f"wrote {run.path / 'ranking.json'} and {run.path / 'ranking.png'}"]
-    if (done := len(found["networks"])) < len(chosen):
-        lines.append(f"{done} of {len(chosen)} networks are done; go on with: {again}")
-    return found, lines
+    return found, _summary(run.path, found, len(chosen), again)
+
+
+def _summary(run: Path, found: dict[str, Any], chosen: int, again: str) -> list[str]:
+    """The correlations so far, where they are written, and what is left of the `chosen`, for a person."""
+    lines = [*_told(found), f"wrote {run / 'ranking.json'} and {run / 'ranking.png'}"]
+    if (done := len(found["networks"])) < chosen:
+        lines.append(f"{done} of {chosen} networks are done; go on with: {again}")
+    return lines
 
 
 def _searched_with(run: RunDirectory, ops: str) -> SearchConfig:

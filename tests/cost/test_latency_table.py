@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from evospace.cost.latency_table import BlockTimings, Fit, Setting, shapes_of
+from evospace.cost.latency_setting import Setting
+from evospace.cost.latency_table import BlockTimings, Fit, shapes_of
 from evospace.errors import DataError, UsageError
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace

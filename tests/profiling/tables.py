@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from evospace.cost.count import count_op
-from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, Setting, Timing, shapes_of
+from evospace.cost.latency_setting import Setting
+from evospace.cost.latency_table import BlockTimings, Fit, LatencyTable, Timing, shapes_of
 from evospace.ops.spec import OpSpec
 from evospace.profiling.runtimes import machine
 from evospace.space.skeleton import Skeleton, Stage, make_skeleton

@@ -9,7 +9,8 @@ import torch
 
 from evospace.cli import main
 from evospace.cost.latency_file import read_latency_table, table_to_json
-from evospace.cost.latency_table import LatencyTable, Setting, shapes_of
+from evospace.cost.latency_setting import Setting
+from evospace.cost.latency_table import LatencyTable, shapes_of
 from evospace.errors import DataError, UsageError
 from evospace.ops.build import build_op
 from evospace.ops.kinds import KINDS
