@@ -60,8 +60,10 @@ FURTHER: Mapping[str, Mapping[str, Any]] = {
     "shrinking-one-shot": {"strategy": "shrinking", "then": "one-shot"},
     "spos-multi": {"strategy": "spos", "branches": "multi"},
     "random-multi": {"strategy": "random", "branches": "multi"},
+    "nse-evolution": VARIANTS["evolution"],
+    "nse-single-evolution": {**VARIANTS["single-branch"], **VARIANTS["evolution"]},
 }
-"""More forms of the rivals, each the other choice of one setting, compared where they are named: not among all."""
+"""More forms, each the other choice of a setting, compared where they are named: not among all."""
 _READ_BY_SOME = ("candidates", "refill", "weights", "train_gates", "fitness_pairs")
 
 
