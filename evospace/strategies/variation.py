@@ -14,10 +14,10 @@ Names = tuple[str, ...]
 def mutated(architecture: Architecture, space: SearchSpace, rate: float, rng: np.random.Generator) -> Architecture:
     """Change each block with probability `rate`, and one block, drawn uniformly, in any case.
 
-    A single-branch block takes another of its choices (none is one, where it may be empty) by the initial gates: each
-    alike where they are uniform, as in the papers; by sparse ones two of three filled blocks that change are emptied,
-    however many candidates they have. A multi-branch block gains, loses or exchanges one operation. A block without
-    another choice stays as it is.
+    A single-branch block takes another of its choices (none is one, where it may be empty), a multi-branch one gains,
+    loses or exchanges one operation; which, by the initial gates: each alike where they are uniform, as in the papers;
+    by sparse ones two of three blocks of one operation that change are emptied, however many candidates they have. A
+    block without another choice stays as it is.
     """
     changed = rng.random(len(architecture.blocks)) < rate
     changed[rng.integers(len(changed))] = True
@@ -32,26 +32,26 @@ def _other_choice(chosen: Names, names: Names, needed: bool, odds: float, rng: n
     """`odds`: log of those of each candidate against none."""
     options: list[Names] = [(name,) for name in names] + ([] if needed else [()])
     others = [option for option in options if option != chosen]
-    if not others:
-        return chosen
-    if odds == 0.0:
-        return _one_of(others, rng)
-    shares = np.exp([odds if option else 0.0 for option in others])
-    return others[rng.choice(len(others), p=shares / shares.sum())]
+    return _by_gates(others, odds, rng) if others else chosen
 
 
-def _other_subset(chosen: Names, names: Names, needed: bool, _: float, rng: np.random.Generator) -> Names:
-    """One operation in or out, or one for another: each of the three kinds alike, where it is possible."""
+def _other_subset(chosen: Names, names: Names, needed: bool, odds: float, rng: np.random.Generator) -> Names:
+    """One operation in or out, or one for another."""
     out = [name for name in names if name not in chosen]
     gained = [(*chosen, name) for name in out]
     lost = [tuple(n for n in chosen if n != name) for name in chosen] if len(chosen) > needed else []
     exchanged = [(*(n for n in chosen if n != old), new) for old in chosen for new in out]
-    kinds = [kind for kind in (gained, lost, exchanged) if kind]
-    return _one_of(kinds[rng.integers(len(kinds))], rng) if kinds else chosen
+    others = [*gained, *lost, *exchanged]
+    return _by_gates(others, odds, rng) if others else chosen
 
 
-def _one_of(options: list[Names], rng: np.random.Generator) -> Names:
-    return options[rng.integers(len(options))]
+def _by_gates(options: list[Names], odds: float, rng: np.random.Generator) -> Names:
+    """One of them, each in proportion to how likely the gates draw it."""
+    if odds == 0.0:
+        return options[rng.integers(len(options))]
+    sizes = np.array([len(option) for option in options])
+    shares = np.exp(odds * (sizes - sizes.min()))
+    return options[rng.choice(len(options), p=shares / shares.sum())]
 
 
 def crossed(first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:

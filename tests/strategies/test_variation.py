@@ -61,6 +61,39 @@ def test_by_sparse_gates_most_filled_blocks_that_change_are_emptied() -> None:
     assert all(child.blocks[1] and child.blocks[2] for child in children)  # a required block, and an empty one
 
 
+def test_by_sparse_gates_a_multi_branch_block_loses_or_exchanges_and_hardly_gains() -> None:
+    """Odds 1 to 14 each: of {op0}, to lose it weighs 14, each of six exchanges 1, each of six gains 1/14."""
+    space, rng = replace(SPACES[1], gates="sparse"), np.random.default_rng(0)
+    parent = Architecture.of([["op0"], ["op0"], [], ["op1"]])
+    sizes = Counter(len(mutated(parent, space, 1.0, rng).blocks[0]) for _ in range(4000))
+    total = 14 + 6 + 6 / 14
+    assert sizes[0] / 4000 == pytest.approx(14 / total, abs=0.03)  # four standard errors
+    assert sizes[1] / 4000 == pytest.approx(6 / total, abs=0.03)
+    assert sizes[2] / 4000 == pytest.approx(6 / 14 / total, abs=0.01)
+
+
+@pytest.mark.parametrize("gates", ["uniform", "sparse"])
+@pytest.mark.parametrize("branches", ["single", "multi"])
+def test_mutations_alone_hold_at_most_twice_the_operations_that_the_gates_draw(branches: str, gates: str) -> None:
+    """Else an evolution fills what its supernet was hardly ever trained with, the more so the larger the pool.
+
+    Twice, because a block that changes does not stay empty.
+    """
+    names = tuple(f"op{i}" for i in range(27))
+    space = SearchSpace((names,) * 7, (False,) * 7, branches, gates)  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    drawn = np.mean([_held(draw(space, initial_probabilities(space), rng)) for _ in range(300)])
+    architecture, held = draw(space, initial_probabilities(space), rng), list[int]()
+    for _ in range(1500):
+        architecture = mutated(architecture, space, 0.1, rng)
+        held.append(_held(architecture))
+    assert 0.8 < np.mean(held[300:]) / drawn < 2.0
+
+
+def _held(architecture: Architecture) -> int:
+    return sum(map(len, architecture.blocks))
+
+
 def test_a_block_without_another_choice_stays_as_it_is() -> None:
     space = SearchSpace((("op0",),), (True,), "single")
     parent = Architecture.of([["op0"]])
