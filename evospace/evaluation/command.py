@@ -21,11 +21,11 @@ from evospace.evaluation.metrics import TestResult, evaluate_network, seconds_pe
 from evospace.evaluation.settings import EvaluateSettings
 from evospace.ops.user import load_ops
 from evospace.reading import is_file, is_folder
-from evospace.report.confusion import draw_confusion
+from evospace.report.confusion import confusion_csv, draw_confusion
 from evospace.report.tables import short
 from evospace.runs.contents import Origin, hash_of_test, place_of, read_place, where_they_lie_now
 from evospace.runs.evaluation_file import FORMAT
-from evospace.runs.files import write_json
+from evospace.runs.files import write_json, write_text
 from evospace.runs.network_file import WEIGHTS, TrainedNetwork, load_network
 from evospace.runs.retrain_directory import jobs_in
 from evospace.runs.stored_settings import read_config, retrain_again
@@ -41,10 +41,10 @@ COLUMNS = (
 
 
 def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[str]]:
-    """Test every checkpoint; write `<weights>-evaluation.json` and `<weights>-confusion.png` beside each, if possible.
+    """Test every checkpoint; write its results beside each, if possible.
 
-    Tested on other data than the network's own, they are `<weights>-evaluation-<data>.json` and so on; for a folder
-    with a hash of its place.
+    They are `<weights>-evaluation.json`, and `<weights>-confusion.csv` and `.png`; tested on other data than the
+    network's own, `<weights>-evaluation-<data>.json` and so on, for a folder with a hash of its place.
 
     Returns an object for a program, a table and lines for a person. Raises `EvospaceError` subclasses for everything
     a user can mend.
@@ -190,7 +190,9 @@ def _stored(path: Path, other: str, entry: dict[str, Any], confusion: Tensor, de
     written = path.with_name(f"{path.stem}-evaluation{other}.json")
     try:
         write_json(written, entry)
-        draw_confusion(path.with_name(f"{path.stem}-confusion{other}.png"), confusion, described.class_names)
+        drawn = path.with_name(f"{path.stem}-confusion{other}.png")
+        write_text(drawn.with_suffix(".csv"), confusion_csv(confusion, described.class_names))
+        draw_confusion(drawn, confusion, described.class_names)
     except DiskError as error:
         return f"warning: not stored: {error}"
     return f"wrote {written}"

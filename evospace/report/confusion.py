@@ -1,5 +1,7 @@
 """Which classes a network takes for which."""
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,15 @@ NAMED = 40
 """With more classes than this their names are left out."""
 NUMBERED = 12
 """With more classes than this the shares are left out, and the colours alone tell."""
+
+
+def confusion_csv(confusion: Tensor, class_names: Sequence[str]) -> str:
+    """Counts, classes x classes, as a table: a row for each true class, a column for each predicted one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true \\ predicted", *class_names])
+    writer.writerows([name, *row] for name, row in zip(class_names, confusion.tolist(), strict=True))
+    return text.getvalue()
 
 
 def draw_confusion(path: Path, confusion: Tensor, class_names: Sequence[str]) -> None:

@@ -51,8 +51,10 @@ def draw_space_size(path: Path, rows: Sequence[Summary]) -> None:
     scored[0].set_ylabel("score under shared weights (%)")
     figure.supxlabel(f"mean and standard deviation of {_seeds(rows)}", fontsize=9)
     handles = {line.get_label(): line for axes in tested for line in axes.get_legend_handles_labels()[0]}
-    labels = [method for method in methods if method in handles]
-    figure.legend([handles[m] for m in labels], labels, loc="outside right center", frameon=False, fontsize=9)
+    shown = [method for method in methods if method in handles]
+    counts = {m: _seeds([r for r in rows if r.method == m]) for m in shown}
+    labels = [m if len(set(counts.values())) == 1 else f"{m} ({counts[m]})" for m in shown]
+    figure.legend([handles[m] for m in shown], labels, loc="outside right center", frameon=False, fontsize=9)
     save_figure(figure, path)
 
 

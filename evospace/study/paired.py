@@ -48,7 +48,7 @@ class Effect:
     behind: Difference | None
     """nse's accuracy less the method's, the mean over the sizes that both have. `None` for nse.
 
-    Of the seeds that have all of those sizes for both.
+    Of the seeds that have all of those sizes for both. `None` where they share one size of several alone.
     """
     behind_in_largest: Difference | None
     """The same in the largest space alone."""
@@ -109,7 +109,7 @@ def _effect(
         method=method,
         length=length,
         growth=_mean([_growth(theirs, small, large) for _, theirs in pairs]) if small < large else None,
-        behind=_mean([_behind(ours, theirs, sizes) for ours, theirs in pairs]),
+        behind=_mean([_behind(ours, theirs, sizes, least=min(len(sizes), 2)) for ours, theirs in pairs]),
         behind_in_largest=_mean([_behind(*pair, {large}) for pair in pairs]) if small < large else None,
         score_growth=_mean([_growth(values, small, large) for values in scored]) if small < large else None,
     )
@@ -141,8 +141,11 @@ def _growth(seeds: Values, small: int, large: int) -> dict[int, float]:
     return {seed: by[large] - by[small] for seed, by in seeds.items() if small in by and large in by}
 
 
-def _behind(ours: Values, theirs: Values, sizes: Set[int]) -> dict[int, float]:
+def _behind(ours: Values, theirs: Values, sizes: Set[int], least: int = 1) -> dict[int, float]:
+    """The mean over the sizes that both have, if those are `least` or more."""
     shared = {s: ours[s].keys() & theirs[s].keys() & sizes for s in ours.keys() & theirs.keys()}
     every = set[int]().union(*shared.values())
+    if len(every) < least:
+        return {}
     whole = [s for s, both in shared.items() if both and both == every]
     return {s: statistics.fmean(ours[s][n] - theirs[s][n] for n in every) for s in whole}

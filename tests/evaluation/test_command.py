@@ -1,11 +1,13 @@
 """`evospace evaluate`: the only command that reads test images."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ import evospace.data.splits
 from evospace.cli import main
 from evospace.errors import DiskError
 from evospace.evaluation.metrics import evaluate_network
-from evospace.report.confusion import draw_confusion
+from evospace.report.confusion import confusion_csv, draw_confusion
 from evospace.runs.files import write_bytes
 from evospace.runs.network_file import load_network, save_network
 from tests.bad_input import picture
@@ -51,6 +53,16 @@ def test_a_folder_is_tested_whole_and_its_spread_is_told(
     assert 0 <= entry["top1"] <= entry["top5"] <= 1
     assert entry["latency_ms"] > 0
     assert (retrained / "net-01/seed-1/ema-confusion.png").read_bytes() == b"drawn"
+    with (retrained / "net-01/seed-1/ema-confusion.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    counts = np.array([row[1:] for row in rows], dtype=int)
+    assert header[1:] == [row[0] for row in rows] == [str(digit) for digit in range(10)]
+    assert (counts.sum(), np.trace(counts)) == (360, round(360 * entry["top1"]))
+
+
+def test_a_table_of_confusions_has_true_classes_in_rows() -> None:
+    table = confusion_csv(torch.tensor([[5, 2], [0, 7]]), ['a, "b"', "猫"])
+    assert list(csv.reader(table.splitlines()))[1:] == [['a, "b"', "5", "2"], ["猫", "0", "7"]]
 
 
 def test_a_class_name_is_drawn_as_it_is(tmp_path: Path) -> None:

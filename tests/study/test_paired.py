@@ -44,6 +44,16 @@ def test_nse_is_compared_on_the_sizes_that_both_have_in_the_seeds_that_have_them
     assert spos.behind_in_largest.values == pytest.approx((3.0,))
 
 
+def test_one_size_of_several_is_no_mean_over_sizes() -> None:
+    """It would be the same interval twice, beside others that are of all sizes."""
+    jobs = [finished("nse", s, 0.9, n) for s in (0, 1) for n in (5, 27)]
+    jobs += [finished("spos", s, 0.8, 27) for s in (0, 1)]
+    (_, spos) = effects(jobs, ["nse", "spos"])
+    assert spos.behind is None
+    assert spos.behind_in_largest is not None
+    assert spos.behind_in_largest.mean == pytest.approx(10.0)
+
+
 def test_scores_grow_by_themselves_where_a_supernet_gave_them() -> None:
     """Of the seeds that have both sizes; what saw no image has no score to compare."""
     scores = {(0, 5): 0.8, (0, 27): 0.5, (1, 5): 0.7, (1, 27): 0.6, (2, 5): 0.1}

@@ -104,9 +104,22 @@ def test_the_picture_has_tested_accuracy_above_and_the_score_of_supernets_below(
     jobs = [finished("spos", 0, a, n) for n, a in ((5, 0.9), (27, 0.8))]
     unseen = [replace(job, variant="random-draw", result=result(0.7, images=0)) for job in jobs]
     draw_space_size(tmp_path, summaries([*jobs, *unseen], ["spos"]))
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["spos", "random-draw"]
     tested, scored = drawn[0].axes
     assert _heights(tested) == [[90.0, 80.0], [70.0, 70.0]]
     assert _heights(scored) == [[80.0, 70.0]]  # each score is 10 points below the tested accuracy
+
+
+def test_the_legend_tells_how_many_seeds_each_has_where_they_differ(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr("evospace.study.figures.save_figure", lambda figure, _: drawn.append(figure))
+    jobs = [finished("nse", seed, 0.9, n) for seed in (0, 1, 2) for n in (5, 27)]
+    jobs += [finished("spos", 0, 0.8, 5), *(finished("spos", seed, 0.8, 27) for seed in (0, 1))]
+    draw_space_size(tmp_path, summaries([*jobs, finished("random", 0, 0.7)], ["nse", "spos", "random"]))
+    told = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert told == ["nse (3 seeds)", "spos (1 to 2 seeds)", "random (1 seed)"]
 
 
 def _heights(axes: Axes) -> list[list[float]]:
