@@ -54,7 +54,7 @@ class SearchConfig:
     colons: "mobile27,modern:kernel<=5:kind!=involution". Settings: kernel, expansion, dilation, kind, se."""
     operations: int = 0
     """Use only so many operations of the pool in each block, a random subset by --seed (smaller ones lie inside larger
-    ones); 0 means all."""
+    ones, but for what is exchanged where they could not reach the budget); 0 means all."""
     ops: str = ""
     """Python files of your own operations, separated by commas; they join the pool."""
     skeleton: str = ""

@@ -87,7 +87,8 @@ class SupernetLab:
         with self.storage.seconds.of(round, "train"):
             state = self._trained(trainer)
         estimator = self.bench.estimator(state.supernet, round)
-        probabilities = state.fitness.probabilities(state.space)
+        learned = trainer.rule.every > 0
+        probabilities = state.fitness.probabilities(state.space) if learned else initial_probabilities(state.space)
         summary = {
             "active": sum(map(len, space.candidates)),
             "pruned": len(state.pruned),

@@ -66,6 +66,8 @@ def check_strategy(config: SearchConfig) -> None:
         default.gates_window,
     ):
         raise UsageError("--train-gates and --gates-window have no effect where no supernet is trained; leave them out")
+    if config.fitness_pairs != default.fitness_pairs and strategy.rule(config) != "nse":
+        raise UsageError("--fitness-pairs has no effect with --shrink-by angle, which learns no fitness; leave it out")
     if config.train_gates == "fitness" and strategy.rule(config) == "uniform":
         raise UsageError(f"--train-gates fitness: --strategy {config.strategy} learns none; give in-budget or uniform")
 

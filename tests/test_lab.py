@@ -14,9 +14,12 @@ from evospace.cost.network_cost import cost_tables
 from evospace.estimation.shared_weights import SharedWeights
 from evospace.runs.checkpoints import load_checkpoint
 from evospace.runs.run_directory import RunDirectory
+from evospace.sampling.gates import initial_probabilities
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import SearchSpace
 from evospace.space.skeleton import make_skeleton
+from evospace.strategies.contract import Problem, TrainedRound
+from evospace.strategies.rounds import sample
 from evospace.supernet.supernet import SuperNet
 from evospace.training.initial_weights import initialised_supernet
 from evospace.training.snapshot import TrainState
@@ -155,3 +158,22 @@ def operations(weights: Weights) -> set[tuple[str, ...]]:
 
 def operations_of(architecture: Architecture) -> set[tuple[str, ...]]:
     return {(str(block), name) for block, names in enumerate(architecture.blocks) for name in names}
+
+
+def test_what_learns_nothing_is_sampled_by_the_gates_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many operations sparse gates give little to each, which the least of a learned fitness would add to."""
+    seen = list[TrainedRound]()
+
+    def noted(problem: Problem, trained: TrainedRound, *rest: Any) -> Any:
+        seen.append(trained)
+        return sample(problem, trained, *rest)
+
+    monkeypatch.setattr("evospace.strategies.one_shot.sample", noted)
+    monkeypatch.setattr(SharedWeights, "score", lambda _, architecture: accuracy(architecture))
+    evospace.search(**SEARCH | {"candidates": 5}, strategy="one-shot", out=tmp_path / "run")
+    (trained,) = seen
+    assert trained.space.branches == "multi"
+    for given, initial in zip(trained.probabilities, initial_probabilities(trained.space), strict=True):
+        assert (given == initial).all()

@@ -60,7 +60,7 @@ class WindowSampler:
         self._blocks = [
             gated(p, needed, space.branches) for p, needed in zip(probabilities, space.required, strict=True)
         ]
-        self._bins = bins
+        self.bins = bins
         self._grid = Grid.of(space, table, window, cover=True, bins=bins)
         self._values, self._log_weight = boundary_values(self._blocks, self._grid)
         self._costs = [np.array(costs, dtype=np.int64) for costs in costs_of(space, table)]
@@ -70,8 +70,13 @@ class WindowSampler:
         """Natural log of the window's probability, ``-inf`` for none; approximate where costs are binned."""
         if self._grid.exact or math.isinf(self._log_weight):
             return self._log_weight
-        grid = Grid.of(self.space, self.table, self.window, cover=False, bins=self._bins)
+        grid = Grid.of(self.space, self.table, self.window, cover=False, bins=self.bins)
         return boundary_values(self._blocks, grid)[1]
+
+    @property
+    def kept(self) -> float:
+        """About what share of the draws from a binned window lie in the given one; 1 where nothing can be drawn."""
+        return 1.0 if math.isinf(self._log_weight) else math.exp(min(self.log_mass - self._log_weight, 0.0))
 
     @cached_property
     def possible(self) -> bool:

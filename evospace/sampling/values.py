@@ -67,6 +67,11 @@ def _hazard(q: Floats, required: bool) -> Floats:
     return np.minimum(np.divide(q, left, out=np.zeros_like(q), where=left > 0.0), 1.0)
 
 
+def most_bins(space: SearchSpace) -> int:
+    """Of a value function over `space`."""
+    return min(MAX_BINS, MAX_VALUES // max(1, *map(len, space.candidates)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Grid:
     """Costs above the fixed part in bins, and the window ``first .. last`` of bins."""
@@ -86,7 +91,7 @@ class Grid:
         unit = cost_unit(space, table)
         low = max(0, -(-(window.low - table.fixed) // unit))
         high = (min(window.high, table.bounds(space)[1]) - table.fixed) // unit
-        most = bins or min(MAX_BINS, MAX_VALUES // max(1, *map(len, space.candidates)))
+        most = bins or most_bins(space)
         width = max(1, -(-high // most))
         costs = [[c[name] // unit for name in names] for names, c in zip(space.candidates, table.ops, strict=True)]
         binned = tuple([(c + width // 2) // width for c in block] for block in costs)

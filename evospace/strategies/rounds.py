@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evospace.errors import CollapseError
+from evospace.errors import BudgetError, CollapseError
 from evospace.estimation.evaluation import Evaluation
 from evospace.sampling.budget import WindowSampler
 from evospace.sampling.limits import keeps
@@ -112,7 +112,10 @@ def sample(
     found, rejected = window.draw_within(n, rng, problem.upper)
     below = WindowSampler(trained.space, problem.table, problem.budget.below(), trained.probabilities)
     if below.possible:
-        cheaper = below.draw_distinct(with_cheaper(n) - n, rng)
+        try:
+            cheaper = below.draw_distinct(with_cheaper(n) - n, rng)
+        except BudgetError:  # binned costs: hardly anything that the gates draw there is really below the window
+            cheaper = []
         kept = [a for a in cheaper if keeps(a, problem.upper)]
         found, rejected = found + kept, rejected + len(cheaper) - len(kept)
     return found, {"rejected": rejected} if problem.limits else {}

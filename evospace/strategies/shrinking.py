@@ -145,7 +145,7 @@ STRATEGIES.add(
         search=shrinking,
         rule=lambda settings: "nse" if settings.shrink_by == "fitness" else "uniform",
         branches=("single", "multi"),
-        honours=UNIFORM | {"candidates", "shrink_by", "then"},
+        honours=UNIFORM | {"candidates", "shrink_by", "then", "fitness_pairs"},
         scores=_scores,
         rounds=lambda operations, settings: len(stages(operations, settings)),
         sizes=lambda state, settings: stages(_largest(state.inherited if state.round else state.waiting), settings),

@@ -80,10 +80,16 @@ class FreshDraws:
         self.problem, self.space, self.rng = problem, space, rng
         self.seen: set[Architecture] = set(seen)
         self._sampler = WindowSampler(space, problem.table, problem.budget, initial_probabilities(space))
+        self._exhausted = False
 
     def distinct(self, n: int) -> list[Architecture]:
-        """Up to `n` draws that are new; raises `BudgetError` where nothing at all keeps the further limits."""
+        """Up to `n` draws that are new; raises `BudgetError` where nothing at all keeps the further limits.
+
+        Where that has found none once, it is not tried again: it takes long, and there is hardly anything left.
+        """
         new: list[Architecture] = []
+        if self._exhausted:
+            return new
         for more in (n, n + len(self.seen)):  # most often a few are enough
             try:
                 drawn, _ = self._sampler.draw_within(more, self.rng, self.problem.upper)
@@ -94,6 +100,7 @@ class FreshDraws:
             new = [a for a in drawn if a not in self.seen][:n]
             if len(new) == n:
                 break
+        self._exhausted = not new and n > 0
         self.seen.update(new)
         return new
 

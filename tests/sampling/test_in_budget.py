@@ -5,8 +5,9 @@ import pytest
 
 from evospace.cost.budget import Budget
 from evospace.errors import BudgetError
+from evospace.sampling.budget import WindowSampler
 from evospace.sampling.gates import initial_probabilities
-from evospace.sampling.in_budget import InBudgetGates
+from evospace.sampling.in_budget import BATCH, InBudgetGates
 from evospace.space.search_space import Branches
 from tests.sampling.spaces import chi_square_fits, enumerate_space, make_case
 
@@ -62,3 +63,21 @@ def test_a_narrow_window_among_dear_costs_is_hit() -> None:
     gates = InBudgetGates(table, Budget(metric="macs", low=middle, high=middle + 30))
     rng = np.random.default_rng(0)
     assert all(middle <= table.cost(gates.draw(space, rng)) <= middle + 30 for _ in range(20))
+
+
+def test_bins_are_fine_enough_where_the_roundings_of_many_operations_add_up() -> None:
+    """With uniform gates dear architectures are far likelier: a window widened by all roundings kept hardly a draw."""
+    costs = [[1_001 + 7 * i + b for i in range(30)] for b in range(4)]
+    space, table, _ = make_case(costs, [False] * 4, "multi", seed=0)
+    window = Budget(metric="macs", low=20_000, high=22_000)
+    coarse = WindowSampler(space, table, window, initial_probabilities(space), bins=100)
+    assert coarse.kept < 0.01
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evospace.sampling.in_budget.GATE_BINS", 100)
+        patch.setattr("evospace.sampling.in_budget.WINDOW_BINS", 1)
+        gates, rng = InBudgetGates(table, window), np.random.default_rng(0)
+        drawn = [gates.draw(space, rng), *gates.draw_two(space, initial_probabilities(space), rng)]
+    assert all(table.cost(a) in window for a in drawn)
+    sampler = gates._by_initial_gates(space)
+    assert sampler.kept >= 1 / BATCH
+    assert sampler is gates._by_initial_gates(space)

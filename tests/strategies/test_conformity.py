@@ -283,6 +283,7 @@ def test_a_part_of_the_pool_is_nested_and_the_same_for_all(images: Path) -> None
             "no effect with --train-gates fitness and --fitness-pairs unconditional",
         ),
         (["--strategy", "spos", "--darts-order", "2"], "--darts-order has no effect with --strategy spos"),
+        (["--strategy", "shrinking", "--fitness-pairs", "unconditional"], "no effect with --shrink-by angle"),
         (["--strategy", "darts", "--branches", "multi"], "--branches multi: --strategy darts is defined for single"),
         (["--strategy", "one-shot", "--max-rounds", "2"], "it belongs to nse"),
         (["--operations", "28"], "--operations 28: the pool has 27"),

@@ -3,6 +3,7 @@
 import pytest
 
 from evospace.config import SearchConfig
+from evospace.sampling.budget import WindowSampler
 from evospace.seeding import numpy_generator
 from evospace.space.architecture import Architecture
 from evospace.strategies import regularized_evolution, spos
@@ -74,3 +75,12 @@ def test_fresh_draws_are_new_and_end_with_the_budget(seed: int) -> None:
         ways = [sum(ways[max(0, t - 6) : t + 1]) for t in range(25)]
     assert len(found) == len(set(found)) == len(draws.seen) == ways[13]
     assert all(made.table.cost(a) == 58 for a in found)
+
+
+def test_an_exhausted_window_is_not_drawn_from_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = problem("macs=26..26", blocks=4)  # one of the two blocks that need one has the second cheapest
+    draws = spos.FreshDraws(made, TableLab(oracle=nearness).train(1, made.full, "uniform"), numpy_generator(0, "draws"))
+    assert len(draws.distinct(9)) == 2
+    assert draws.distinct(1) == []
+    monkeypatch.setattr(WindowSampler, "draw_within", pytest.fail)
+    assert draws.distinct(1) == []

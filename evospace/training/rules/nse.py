@@ -122,7 +122,7 @@ def pair_gradient(state: TrainState, batch: Batch, pairs: Sequence[Pair], penalt
         logits = state.supernet(images, pair_route(pairs, u))
         loss = functional.cross_entropy(logits, labels) + penalty(u)
         state.fitness_optimiser.zero_grad(set_to_none=True)
-        if loss.isfinite() and loss.requires_grad:
+        if loss.isfinite():
             torch.autograd.backward(loss)
         gradient = state.fitness.alpha.grad
         if gradient is not None and not gradient.isfinite().all():
