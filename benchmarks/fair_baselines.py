@@ -52,10 +52,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     config = load_config(args.run / "config.yaml", begun=True)
-    load_ops(config.ops)
+    kinds = load_ops(config.ops)
     best = find_network(str(args.run)).described
     budget = config.budget.split(",")[0]
-    networks = {"searched": (best, ""), **baselines(best, budget, config, args.random)}
+    networks = {"searched": (best, ""), **baselines(best, budget, config, kinds, args.random)}
     found = {}
     for name, (described, fit) in networks.items():
         folder = args.out / name
@@ -68,13 +68,15 @@ def main() -> None:
                 recipe,
                 network=str(description),
                 data_dir=config.data_dir,
+                flip=recipe.flip and config.flip,
+                ops=config.ops,
                 seeds=args.seeds,
                 fit_budget=fit,
                 out=str(folder),
                 resume=(folder / "config.yaml").exists(),
             )
         )
-        settings = EvaluateSettings(checkpoint=str(folder), data_dir=config.data_dir)
+        settings = EvaluateSettings(checkpoint=str(folder), data_dir=config.data_dir, ops=config.ops)
         tested = [e for e in evaluate(settings)[0]["evaluations"] if e["weights"] == "ema"]
         found[name] = {"macs": tested[0]["macs"], "params": tested[0]["params"], "top1": [e["top1"] for e in tested]}
     for name, entry in found.items():
@@ -86,7 +88,7 @@ def main() -> None:
 
 
 def baselines(
-    best: DescribedNetwork, budget: str, config: SearchConfig, count: int
+    best: DescribedNetwork, budget: str, config: SearchConfig, kinds: tuple[str, ...], count: int
 ) -> dict[str, tuple[DescribedNetwork, str]]:
     """Networks for the images of `best`, and the budget that their width is to be fitted to (empty where it fits)."""
     swish = replace(best, skeleton=replace(best.skeleton, activation="swish"))
@@ -94,7 +96,7 @@ def baselines(
         "mobilenetv2-like": (widest(best, "mbconv_k3_e{e}", "mbconv_k3_e{e}", budget), budget),
         "mobilenetv3-like": (widest(swish, "mbconv_k3_e{e}_se", "mbconv_k5_e{e}_se", budget), budget),
     }
-    names = pool_names(config.pool, (), se=config.se)
+    names = pool_names(config.pool, kinds, se=config.se)
     space = SearchSpace.over(best.skeleton.blocks(), names, branches_of(config), config.initial_gates)
     window = parse_budget(budget)[0]
     table = cost_tables(best.skeleton, space, best.classes)[window.metric]

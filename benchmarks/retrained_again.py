@@ -70,8 +70,11 @@ def _once(args: argparse.Namespace, job: Finished) -> None:
     with claimed(folder) as ours:
         if not ours or stored.exists():
             return
+        recipe = load_recipe(StudyDirectory(args.study).require().recipe)
         config = replace(
-            load_recipe(StudyDirectory(args.study).require().recipe),
+            recipe,
+            flip=recipe.flip and bool(job.settings["flip"]),
+            ops=str(job.settings["ops"]),
             network=f"{_front(folder, job)}#0",
             data_dir=str(job.settings["data_dir"]),
             epochs=args.epochs,

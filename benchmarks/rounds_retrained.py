@@ -16,7 +16,7 @@ from evospace.config import SearchConfig
 from evospace.data import load_data
 from evospace.data.splits import Split
 from evospace.estimation.trained_alone import accuracy_of
-from evospace.ops.user import load_ops_file
+from evospace.ops.user import load_ops
 from evospace.runs.front import Front, read_front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config
@@ -53,11 +53,10 @@ def main() -> None:
     torch.set_num_threads(1)
     run = RunDirectory(args.run)
     config = settings_from(SearchConfig, read_config(args.run), str(args.run))
-    if config.ops:
-        load_ops_file(Path(config.ops))
+    load_ops(config.ops)
     data_dir = Path(config.data_dir) if config.data_dir else None
     size = config.image_size or None
-    data = load_data(config.data, data_dir=data_dir, image_size=size, seed=config.seed)
+    data = load_data(config.data, data_dir=data_dir, image_size=size, seed=config.seed, flip=config.flip)
     front = read_front(run.front)
     recipe = Recipe(epochs=args.epochs, batch_size=args.batch_size, lr=args.lr)
     states = run.database.states()

@@ -98,7 +98,7 @@ def _search_config(args: Sequence[str], command: str, text: str) -> SearchConfig
         raise UsageError(f"--out {path.parent}: holds a retraining, not a search; give the run directory of a search")
     default = load_config(path, begun=not given) if path else SearchConfig()
     config = parse(SearchConfig, args=rest, default=default, prog=f"evospace {command}", description=text)
-    if config.resume and not path and not config.data:
+    if config.resume and config.out and not path and not config.data:
         raise UsageError(f"--out {config.out}: holds no run that --resume could go on with; give the run's directory")
     config.check_required()
     return config

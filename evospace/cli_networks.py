@@ -106,6 +106,8 @@ def retrain_command(args: Sequence[str]) -> int:
         raise UsageError(f"--out {stored.parent}: holds a search, not a retraining; give the folder of a retraining")
     default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or SMALL_IMAGES)
     config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
+    if config.resume and not config.out:
+        raise UsageError("--resume needs --out with the folder of the retraining to go on with")
     if config.resume and not stored and not config.network and not config.init:
         raise UsageError(f"--out {config.out}: holds no retraining that --resume could go on with; give its folder")
     with before_anything(resumed=config.resume):

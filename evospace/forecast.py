@@ -155,7 +155,7 @@ def _active(bench: Workbench, size: int) -> SearchSpace:
 def _seconds_of_a_picture(full: SearchSpace) -> float:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        draw_space(Path(folder) / "space.png", [], full.candidates[0], len(full.candidates))
+        draw_space(Path(folder) / "space.png", [], full.candidates[0], full.candidates)
     return 2 * (time.monotonic() - start)  # two pictures a round
 
 

@@ -115,8 +115,13 @@ def search_settings(name: str) -> dict[str, Any]:
 
 def origin_of(run: RunDirectory) -> Origin:
     """The images that it searched on; raises `DataError` where its `environment.json` does not tell."""
-    data = str(read_config(run.path).get("data", ""))
-    return Origin(data=data, place=read_place(run.path), test=hash_of_test(read_contents(run.path)))
+    stored = read_config(run.path)
+    return Origin(
+        data=str(stored.get("data", "")),
+        place=read_place(run.path),
+        test=hash_of_test(read_contents(run.path)),
+        flip=stored.get("flip", True) is True,
+    )
 
 
 def _member_of(name: str) -> tuple[str, str, str]:

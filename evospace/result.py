@@ -21,25 +21,34 @@ class FrontMember:
     accuracy: float
     """Fraction of the scoring images, under the last round's shared weights."""
     macs: int
+    """Multiply-adds of one image."""
     params: int
     round: int
+    """That first found it."""
     skeleton: Skeleton
-    classes: int
+    class_names: tuple[str, ...]
+    """In the order of the network's outputs."""
     mean: tuple[float, ...]
     """Of each image channel, on the scale 0..1. Inputs of the supernet's weights are less it and divided by `std`."""
     std: tuple[float, ...]
     weights: Path
+    """What it had in the last round's supernet."""
     latency_ms: float | None = None
     """As the latency table predicts it."""
     latency_measured_ms: float | None = None
     """End to end, under the table's setting."""
 
     def build(self, *, supernet_weights: bool = False) -> nn.Module:
-        """A plain `nn.Module`, freshly initialised, or with the weights it had in the supernet."""
-        network = Network(self.skeleton, self.architecture, self.classes)
-        if supernet_weights:
-            network.load_state_dict(load_checkpoint(self.weights)[0])
-        return network
+        """A plain `nn.Module`, images ``[N, channels, S, S]`` to logits ``[N, classes]``.
+
+        Freshly initialised and in training mode, or with the weights it had in the supernet and in eval mode. Raises
+        `DataError` where those are not there any more, or damaged.
+        """
+        network = Network(self.skeleton, self.architecture, len(self.class_names))
+        if not supernet_weights:
+            return network
+        network.load_state_dict(load_checkpoint(self.weights)[0])
+        return network.eval()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +71,7 @@ def members_of(run: RunDirectory, front: Front) -> tuple[FrontMember, ...]:
             params=e.params,
             round=e.round,
             skeleton=front.skeleton,
-            classes=front.classes,
+            class_names=front.class_names,
             mean=front.mean,
             std=front.std,
             weights=run.member(last, i),

@@ -219,7 +219,7 @@ def _publish(experiment: Experiment, *, bare: bool) -> Front:
     )
     if not bare:
         draw_fronts(directory.path / "fronts.png", [s.front for s in states], problem.budget)
-        names, blocks = pool_names(config.pool, experiment.kinds, se=config.se), len(problem.full.candidates)
-        draw_space(directory.path / "space.png", directory.database.ledger(), names, blocks)
+        names = pool_names(config.pool, experiment.kinds, se=config.se)
+        draw_space(directory.path / "space.png", directory.database.ledger(), names, problem.full.candidates)
     write_json(directory.front, front.to_json())  # last: a run whose front is published has its pictures
     return front

@@ -78,8 +78,11 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
     result = evospace.search(config)
     assert json.loads((halved / "front.json").read_text())["front"] == front["front"]
     member = result.front[-1]
-    logits = member.build(supernet_weights=True).eval()(torch.zeros(2, 1, 8, 8))
-    assert logits.shape == (2, 10)
+    assert member.class_names == tuple("0123456789")
+    network = member.build(supernet_weights=True)
+    assert not network.training
+    assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    assert member.build().training
     capsys.readouterr()
     assert main(["show", str(whole)]) == 0
     shown = capsys.readouterr().out

@@ -48,7 +48,7 @@ def test_a_folder_may_have_a_hash_in_its_name(tmp_path: Path) -> None:
 
 def test_a_description_is_found_by_its_file_or_folder(tmp_path: Path) -> None:
     described = find_network("nsenet").described
-    origin = Origin(data="images", place="here", test="these")
+    origin = Origin(data="images", place="here", test="these", flip=False)
     save_description(tmp_path / "network.json", described, 3, origin)
     found = find_network(str(tmp_path))
     assert (found.described, found.data_seed, found.origin) == (described, 3, origin)

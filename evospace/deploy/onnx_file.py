@@ -27,7 +27,7 @@ def require_onnx() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  PyTorch's exporter needs it
     except ImportError as error:
-        raise UsageError(f"--to onnx needs {error.name}: pip install 'evospace[onnx]'") from error
+        raise UsageError(f"--to onnx needs {error.name}: pip install onnx onnxscript onnxruntime") from error
 
 
 def write_onnx(folder: Path, shipped: Shipped, images: Tensor, wanted: Tensor) -> dict[str, Difference]:

@@ -19,7 +19,7 @@ def require_timm() -> None:
     try:
         import timm  # noqa: F401
     except ImportError as error:
-        raise UsageError(f"--to timm needs {error.name}: pip install 'evospace[timm]'") from error
+        raise UsageError(f"--to timm needs {error.name}: pip install timm") from error
 
 
 def timm_config(shipped: Shipped) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def _onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise UsageError(
-            f"--runtime onnxruntime needs {error.name}: pip install 'evospace[onnx]' (or use --runtime torch)"
+            f"--runtime onnxruntime needs {error.name}: pip install onnx onnxscript onnxruntime (or use"
+            " --runtime torch)"
         ) from error
     return onnxruntime
 

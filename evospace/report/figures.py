@@ -21,6 +21,7 @@ PANEL = 80
 """Operations that a picture shows one below the other."""
 _STATES = ("not yet traversed", "pruned", "unused", "kept on the front")
 _COLOURS = ("#f2f2f2", "#e07b54", "#c9c9c9", "#2f6f9f")
+_ABSENT = ("not in the block's part of the pool", "#ffffff")
 
 
 def draw_fronts(path: Path, fronts: Sequence[Sequence[Evaluation]], budget: Budget) -> None:
@@ -42,19 +43,23 @@ def draw_fronts(path: Path, fronts: Sequence[Sequence[Evaluation]], budget: Budg
     save_figure(figure, path)
 
 
-def draw_space(path: Path, ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int) -> None:
+def draw_space(
+    path: Path, ledger: Sequence[LedgerRow], pool: Sequence[str], candidates: Sequence[Sequence[str]]
+) -> None:
     """Per block (column) and operation (row): the round that traversed it, and what became of it since.
 
-    A large pool is drawn in panels side by side, `PANEL` operations each.
+    `candidates`: per block those of the `pool` that its space holds (`--operations` leaves out some). A large pool is
+    drawn in panels side by side, `PANEL` operations each.
     """
-    state, label = _states(ledger, operations, blocks)
+    operations, blocks = [name for name in pool if any(name in names for names in candidates)], len(candidates)
+    state, label = _states(ledger, operations, candidates)
     panels = -(-len(operations) // PANEL)
     rows = -(-len(operations) // panels)
     size = (panels * (2.8 + 0.34 * blocks), 1.6 + 0.19 * rows)
     figure = Figure(figsize=size, layout="constrained")
     for panel, axes in enumerate(figure.subplots(1, panels, squeeze=False)[0]):
         part = slice(panel * rows, min((panel + 1) * rows, len(operations)))
-        axes.imshow(state[part], cmap=ListedColormap(_COLOURS), vmin=0, vmax=3, aspect="auto")
+        axes.imshow(state[part], cmap=ListedColormap((*_COLOURS, _ABSENT[1])), vmin=0, vmax=4, aspect="auto")
         for y, x in np.argwhere(label[part] > 0):
             dark = state[part][y, x] in (1, 3)
             text = str(label[part][y, x])
@@ -63,14 +68,18 @@ def draw_space(path: Path, ledger: Sequence[LedgerRow], operations: Sequence[str
         axes.set_xticks(range(blocks), [str(b + 1) for b in range(blocks)], fontsize=7)
         axes.set(xlabel="block")
     figure.suptitle("The space (number: round of first traversal)")
-    handles = [Patch(facecolor=c, edgecolor="0.7", label=s) for c, s in zip(_COLOURS, _STATES, strict=True)]
+    shown = [*zip(_STATES, _COLOURS, strict=True), *([_ABSENT] if (state == 4).any() else [])]
+    handles = [Patch(facecolor=colour, edgecolor="0.7", label=text) for text, colour in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7, frameon=False)
     save_figure(figure, path)
 
 
-def _states(ledger: Sequence[LedgerRow], operations: Sequence[str], blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Per operation and block: an index of `_STATES`, and the round of the first traversal (0: none)."""
-    state = np.zeros((len(operations), blocks), dtype=int)
+def _states(
+    ledger: Sequence[LedgerRow], operations: Sequence[str], candidates: Sequence[Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per operation and block: an index of `_STATES`, or 4, and the round of the first traversal (0: none)."""
+    absent = [[name not in names for names in map(set, candidates)] for name in operations]
+    state = np.where(absent, 4, 0)
     label = np.zeros_like(state)
     position = {name: i for i, name in enumerate(operations)}
     codes = {"pruned": 1, "unused": 2, "kept": 3}

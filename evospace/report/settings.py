@@ -11,7 +11,7 @@ from evospace.settings_file import check_out, check_settings
 class ReportArgs:
     """Write one self-contained page about a run: fronts, space, ledger, costs, retrained accuracies, how to reproduce.
 
-    It needs plotly and jinja2 (pip install 'evospace[report]'); the page itself needs no network.
+    It needs plotly and jinja2 (pip install plotly jinja2); the page itself needs no network.
     """
 
     run: tyro.conf.Positional[str]

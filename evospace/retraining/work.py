@@ -19,7 +19,7 @@ from evospace.retraining.fitting import adapted
 from evospace.runs.contents import Origin, hash_of_test, place_of, where_they_lie_now
 from evospace.runs.files import file_sha256, this_moment
 from evospace.runs.front import read_front
-from evospace.runs.network_file import TrainedNetwork, load_network
+from evospace.runs.network_file import load_network
 from evospace.runs.retrain_directory import Job
 from evospace.runs.run_directory import RunDirectory
 from evospace.space.described import DescribedNetwork
@@ -61,7 +61,8 @@ class Retraining:
 
 def prepare(config: RetrainConfig) -> Retraining:
     """Find the networks and load the images; nothing is trained or written yet."""
-    config = _with_the_runs_settings(config)
+    run = run_of(config.network)
+    config = _with_the_runs_folder(config, run)
     Policy(aa=config.aa, reprob=config.reprob)  # refuses what it does not know before the images are read
     kinds = load_ops(config.ops)
     found = _networks(config)
@@ -71,15 +72,13 @@ def prepare(config: RetrainConfig) -> Retraining:
         raise UsageError("--data is missing: the network was never trained; for example --data fashion-mnist")
     start = load_network(Path(config.init)) if config.init not in ("", "supernet") else None
     data_seed = (start or found[0]).data_seed
-    before = start or (load_network(found[0].checkpoint) if found[0].checkpoint else None)
-    if before and _unmirrored(before) and before.origin.is_of(config.data):
+    origins = [origin_of(run) if run else found[0].origin, *([start.origin] if start else [])]
+    if any(not origin.flip and origin.is_of(config.data) for origin in origins):
         config = replace(config, flip=False)
     device = device_of(config.device)
     with where_they_lie_now("" if config.data and not config.resume else first.name):
         data = _images(config, name, first.skeleton.image_size, data_seed, device)
-    run = run_of(config.network)
-    root = Path(config.out) if config.out else _default_root(config, data)
-    origins = [origin_of(run) if run else found[0].origin, *([start.origin] if start else [])]
+    root = Path(config.out) if config.out else _default_root(run, data)
     for origin in origins:
         origin.require_test(config.data, data.name, data.contents)
     begun_as = start.described if start else _as_searched(found[0], run) if run and config.init else None
@@ -95,7 +94,7 @@ def prepare(config: RetrainConfig) -> Retraining:
         starts=starts,
         start_classes=begun_as.class_names if begun_as else (),
         data_seed=data_seed,
-        origin=Origin(data=name, place=place_of(name), test=hash_of_test(data.contents)),
+        origin=Origin(data=name, place=place_of(name), test=hash_of_test(data.contents), flip=config.flip),
         device=device,
         search=search_settings(config.network),
         doubts=_doubts(config, data, origins),
@@ -136,21 +135,11 @@ def _hash(described: DescribedNetwork) -> str:
     return hashlib.sha256(json.dumps(replace(described, name="", data="").to_json()).encode()).hexdigest()[:16]
 
 
-def _with_the_runs_settings(config: RetrainConfig) -> RetrainConfig:
-    """Where the data lie and whether they may be mirrored, as the run says that holds the network.
-
-    Operations are code, and never taken so.
-    """
-    stored = search_settings(config.network)
-    same = Origin(data=str(stored.get("data", ""))).is_of(config.data)
-    data_dir = config.data_dir or (str(stored.get("data_dir", "")) if same else "")
-    mirrored = not same or stored.get("flip", True) is True
-    return replace(config, data_dir=data_dir, flip=config.flip and mirrored)
-
-
-def _unmirrored(trained: TrainedNetwork) -> bool:
-    recipe = trained.training.get("recipe")
-    return isinstance(recipe, dict) and recipe.get("flip") is False
+def _with_the_runs_folder(config: RetrainConfig, run: RunDirectory | None) -> RetrainConfig:
+    """Where the data lie, as the run says that holds the network; operations are code, and never taken so."""
+    if not run or config.data_dir or not origin_of(run).is_of(config.data):
+        return config
+    return replace(config, data_dir=str(search_settings(config.network).get("data_dir", "")))
 
 
 def _networks(config: RetrainConfig) -> list[FoundNetwork]:
@@ -189,6 +178,5 @@ def _for_images(
     return fitted.trained_on(name, data.classes, mean, std)
 
 
-def _default_root(config: RetrainConfig, data: ImageData) -> Path:
-    run = run_of(config.network)
+def _default_root(run: RunDirectory | None, data: ImageData) -> Path:
     return run.path / "retrained" if run else Path(f"runs/retrained-{data.name}-{this_moment()}")

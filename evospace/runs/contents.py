@@ -28,16 +28,18 @@ class Origin:
     """`place_of` the folder."""
     test: str = ""
     """`hash_of_test` of its contents: the files of a folder that were left for the test."""
+    flip: bool = True
+    """Whether they may be mirrored, as far as is known."""
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str | bool]:
         """Plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any) -> "Origin":
         """The inverse of `to_json`; raises `TypeError` for another form."""
-        if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
-            raise TypeError("an origin holds texts")
+        if not isinstance(data, dict) or not all(type(v) is (bool if k == "flip" else str) for k, v in data.items()):
+            raise TypeError("an origin holds texts, and whether images may be mirrored")
         return cls(**data)
 
     def is_of(self, given: str) -> bool:
@@ -106,11 +108,14 @@ def hash_of_test(contents: Mapping[str, str]) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """The software and machine a run used."""
+    """The software and machine a run used, and the number of threads, in whose order numbers are added."""
+    import torch  # takes seconds; whoever begins a run has loaded it
+
     machine = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
     }
     return machine | {"packages": {name: version(name) for name in _PACKAGES}}
 

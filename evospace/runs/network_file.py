@@ -51,7 +51,13 @@ class TrainedNetwork:
         """The images that it was trained on."""
         contents, place = self.training.get("contents"), self.training.get("place")
         parts = {str(k): str(v) for k, v in contents.items()} if isinstance(contents, dict) else {}
-        return Origin(data=self.described.data, place=place if isinstance(place, str) else "", test=hash_of_test(parts))
+        recipe = self.training.get("recipe")
+        return Origin(
+            data=self.described.data,
+            place=place if isinstance(place, str) else "",
+            test=hash_of_test(parts),
+            flip=not (isinstance(recipe, dict) and recipe.get("flip") is False),
+        )
 
     def build(self) -> Network:
         """The network with its weights, in eval mode; raises `DataError` where they do not fit it.

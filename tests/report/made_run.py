@@ -1,6 +1,7 @@
 """A small run directory made by hand: two rounds, two blocks, three operations."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,19 @@ from evospace.strategies.ledger import LedgerRow
 NAMES = ("conv_k3", "conv_k5", "conv_k11")
 
 
-def make_run(path: Path, *, rounds: int = 2, names: tuple[str, str, str] = NAMES, **settings: Any) -> RunDirectory:
-    """A run of `rounds` finished rounds; `names` are its operations, `settings` go into its config."""
+def make_run(
+    path: Path,
+    *,
+    rounds: int = 2,
+    names: tuple[str, str, str] = NAMES,
+    learned: bool = True,
+    part: bool = False,
+    **settings: Any,
+) -> RunDirectory:
+    """A run of `rounds` finished rounds; `names` are its operations, `settings` go into its config.
+
+    Without a `learned` fitness that is 0; as a `part` of the pool, the last operation is not in block 2.
+    """
     run = RunDirectory(path)
     path.mkdir(parents=True)
     run.database.create()
@@ -27,7 +39,13 @@ def make_run(path: Path, *, rounds: int = 2, names: tuple[str, str, str] = NAMES
     environment = {"python": "3.11.7", "packages": packages, "contents": {"classes": "10", "image size": "8"}}
     (path / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     for number in range(1, rounds + 1):
-        run.database.add(round_result(number, names))
+        result = round_result(number, names)
+        if not learned:
+            result = replace(result, ledger=[replace(row, fitness=0.0) for row in result.ledger])
+        if part:
+            waiting = tuple(tuple(n for n in w if b == 0 or n != names[2]) for b, w in enumerate(result.state.waiting))
+            result = replace(result, state=replace(result.state, waiting=waiting))
+        run.database.add(result)
         run.database.add_seconds(number, "train", 10.0)
         run.database.add_seconds(number, "score", 1.5)
     return run

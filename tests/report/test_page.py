@@ -66,6 +66,28 @@ def test_the_grid_has_a_cell_per_operation_and_block(run: RunDirectory) -> None:
     assert names == ["conv_k3", "conv_k5", "conv_k11"]
 
 
+def test_what_a_block_has_not_is_not_counted(tmp_path: Path) -> None:
+    """`--operations` gives each block its own part of the pool."""
+    assert "It tried 3 of 6 combinations" in page_of(make_run(tmp_path / "whole", rounds=1)).text
+    page = page_of(make_run(tmp_path / "part", rounds=1, part=True))
+    assert "It tried 3 of 5 combinations" in page.text
+    assert "not in that block's part of the pool" in page.text
+    assert [tag for tag, name, _ in page.attributes if name == "data-absent"] == ["td"]
+
+
+def test_what_no_supernet_or_fitness_told_is_not_said(tmp_path: Path) -> None:
+    """The page of a search that trains each network on its own, and of one that learns no fitness."""
+    alone = make_run(tmp_path / "alone", rounds=1, learned=False, strategy="random-draw", max_rounds=1)
+    text = page_of(alone).text
+    assert "It trained 2 networks, each on its own" in text
+    assert "Networks trained 2" in text
+    assert not re.search(r"shared weights|supernet|fitness (of|tells)|front before, under", text)
+    page = page_of(make_run(tmp_path / "uniform", rounds=1, learned=False, strategy="spos", max_rounds=1))
+    assert "under shared weights" in page.text
+    assert not re.search(r"fitness (of|tells)|drawn by the fitness|front before, under|Every round trains", page.text)
+    assert "fitness" not in page.figures
+
+
 def test_a_large_pool_is_laid_out_in_panels(tmp_path: Path) -> None:
     from evospace.report.page.grid import PANEL, grid
 
@@ -151,6 +173,7 @@ def test_two_folders_of_one_name_are_two_data_sets(run: RunDirectory) -> None:
 
 
 RANKING = {
+    "round": 2,
     "scored": 9,
     "kendall": {"value": 0.5, "low": -0.25, "high": 0.875, "pairs": 2},
     "spearman": None,
@@ -171,6 +194,11 @@ def test_trust_in_the_ranking_is_shown_where_it_was_measured(run: RunDirectory) 
     assert "Spearman" not in page.text
     trace = page.figures["ranking"]["data"][0]
     assert (trace["x"], trace["y"]) == ([25.0, 50.0], [75.0, 50.0])
+    tied = {"value": 0.5, "low": None, "high": None, "pairs": 2}
+    write_json(run.path / "ranking.json", RANKING | {"round": 1, "spearman": tied})
+    text = page_of(run).text
+    assert "Spearman's rho: 0.50 (interval not known: ties)" in text
+    assert "the scores of round 1's 9 in the budget" in text  # the search went on since
 
 
 @pytest.mark.parametrize(
@@ -264,7 +292,7 @@ def test_a_missing_package_is_named(run: RunDirectory, package: str, monkeypatch
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=re.escape("pip install 'evospace[report]'")):
+    with pytest.raises(UsageError, match="pip install plotly jinja2"):
         write_report(run.path)
 
 

@@ -29,6 +29,9 @@ from evospace.retraining.config import RetrainConfig
 from evospace.retraining.job import Say, first_weights, train_job
 from evospace.retraining.work import Retraining, prepare
 from evospace.runs.checkpoints import load_checkpoint, save_checkpoint
+from evospace.runs.contents import place_of
+from evospace.runs.database import RunDatabase
+from evospace.runs.files import write_json
 from evospace.runs.lock import claimed
 from evospace.runs.network_file import load_network, save_description, save_network
 from evospace.runs.processes import Queue, Work
@@ -67,17 +70,28 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 def test_images_that_the_search_did_not_mirror_are_not_mirrored(
     searched: bool, given: bool, flip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = tmp_path / "images"
-    folder(str(images), classes=tuple("0123456789"))
-    path = front(tmp_path / "front.json", data=str(images), channels=3)
-    stored = {"data": str(images), "flip": searched}
-    monkeypatch.setattr("evospace.retraining.work.search_settings", lambda name: stored)
+    """However the folder is named, and of a description, too, that a retraining leaves."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("images", "others"):
+        folder(str(tmp_path / name), classes=tuple("0123456789"))
+    monkeypatch.chdir(tmp_path)
+    path = front(tmp_path / "run/front.json", data="images", channels=3)
+    (tmp_path / "run/run.db").touch()
+    monkeypatch.setattr(RunDatabase, "summaries", lambda self: [{"round": 1}])
+    (tmp_path / "run/config.yaml").write_text(f"data: images\nflip: {str(searched).lower()}\n")
+    write_json(tmp_path / "run/environment.json", {"contents": {}, "place": place_of("images")})
     work = prepare(RetrainConfig(network=str(path), flip=given))
     assert isinstance(work.data.train, InMemorySplit)
     assert work.data.train.augmentation is not None
-    assert work.data.train.augmentation.flip == work.config.flip == flip
-    folder(str(tmp_path / "others"), classes=tuple("0123456789"))
-    assert prepare(RetrainConfig(network=str(path), flip=given, data=str(tmp_path / "others"))).config.flip == given
+    assert work.data.train.augmentation.flip == work.config.flip == work.origin.flip == flip
+    save_description(tmp_path / "network.json", work.networks[0], work.data_seed, work.origin)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert prepare(RetrainConfig(network=str(path), flip=given, data="../images")).config.flip == flip
+    assert prepare(RetrainConfig(network=str(path), flip=given, data="../others")).config.flip == given
+    described = str(tmp_path / "network.json")
+    assert prepare(RetrainConfig(network=described, data="../images")).config.flip == flip
+    assert prepare(RetrainConfig(network=described, data="../others")).config.flip
 
 
 def test_what_was_trained_unmirrored_is_tuned_unmirrored(undisturbed: tuple[Path, int], tmp_path: Path) -> None:

@@ -20,11 +20,13 @@ _EARLY, _LATE = (0x93, 0xA1, 0xB5), (0x2B, 0x6C, 0xB0)
 
 def charts(facts: RunFacts) -> dict[str, Chart]:
     """Every chart that the run has data for, by its place in the page."""
-    found = {"fronts": fronts(facts), "outcomes": outcomes(facts), "fitness": fitness(facts)}
+    found = {"fronts": fronts(facts), "outcomes": outcomes(facts)}
+    if facts.learned:
+        found["fitness"] = fitness(facts)
     for name, title in (("loss", "training loss"), ("accuracy", "training accuracy (%)")):
         if name in facts.curves:
             found[f"curve-{name}"] = curve(facts, name, title)
-    if "expected_cost" in facts.curves:
+    if "expected_cost" in facts.curves and facts.learned:
         found["curve-expected_cost"] = curve(facts, "expected_cost", f"expected {UNITS[facts.budget.metric]}")
     if facts.retrained:
         found["retrained"] = retrained(facts)

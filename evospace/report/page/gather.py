@@ -37,6 +37,8 @@ class RunFacts:
     """`front.json` where it is there and is that of the last round; empty otherwise."""
     measured: tuple[float | None, ...] = ()
     """Milliseconds of each network of the front measured end to end; empty where they were not."""
+    scored: int
+    """Networks, over all rounds."""
     curves: Mapping[str, Curve]
     retrained: tuple[Retrained, ...]
     ranking: Ranking | None = None
@@ -59,6 +61,25 @@ class RunFacts:
         name = str(self.config.get("data", ""))
         own = tuple(r for r in self.retrained if r.data in (name, Path(name).name) and not r.elsewhere)
         return own or self.retrained
+
+    @property
+    def alone(self) -> bool:
+        """Whether each network was trained on its own to be scored: there was no supernet."""
+        strategy, score_by = (str(self.config.get(name, "")) for name in ("strategy", "score_by"))
+        return strategy == "random-draw" or score_by == "training"
+
+    @property
+    def learned(self) -> bool:
+        """Whether a fitness of the operations was."""
+        return any(row.fitness for row in self.ledger)
+
+    @property
+    def pairs(self) -> set[tuple[int, str]]:
+        """(block, operation) of everything that the run's space holds: `--operations` leaves out part of the pool."""
+        state = self.states[-1]
+        sides = (state.waiting, state.inherited)
+        held = {(block, name) for side in sides for block, names in enumerate(side) for name in names}
+        return held | {(row.block, row.operation) for row in self.ledger}
 
     @property
     def carries_weights(self) -> bool:
@@ -102,6 +123,7 @@ def gather(path: Path) -> RunFacts:
         plan=run.plan(),
         environment=_environment(path, notes),
         published=published,
+        scored=sum(len(run.database.evaluations(state.round)) for state in states),
         measured=_measured(published),
         curves=read_curves(path / "tensorboard", notes),
         retrained=read_retrained(path / "retrained", states[-1].front, notes),

@@ -31,6 +31,8 @@ class Cell:
     """Round of the first traversal; 0 for none."""
     history: str
     """`2k1.23 3p-2.01`: round, outcome, fitness; what the page's script shows of an earlier round."""
+    absent: bool = False
+    """Not in this block's part of the pool."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,7 @@ class GridRow:
 
 def operations(facts: RunFacts) -> list[str]:
     """Every operation of the pool as far as the run knows it, in natural order."""
-    state = facts.states[-1]
-    names = {row.operation for row in facts.ledger}
-    return sorted(names.union(*state.waiting, *state.inherited), key=_natural)
+    return sorted({name for _, name in facts.pairs}, key=_natural)
 
 
 def traversed(facts: RunFacts) -> set[tuple[int, str]]:
@@ -59,8 +59,11 @@ def grid(facts: RunFacts) -> list[list[GridRow]]:
     for row in facts.ledger:
         if row.outcome in _LETTERS:
             histories[row.block, row.operation].append(row)
-    names, blocks = operations(facts), range(len(facts.states[-1].waiting))
-    rows = [GridRow(name, [_cell(histories.get((b, name), [])) for b in blocks]) for name in names]
+    names, blocks, pairs = operations(facts), range(len(facts.states[-1].waiting)), facts.pairs
+    rows = [
+        GridRow(name, [_cell(histories[b, name]) if (b, name) in pairs else Cell("", 0, "", True) for b in blocks])
+        for name in names
+    ]
     height = math.ceil(len(rows) / max(math.ceil(len(rows) / PANEL), 1))
     return [rows[start : start + height] for start in range(0, len(rows), height)]
 

@@ -13,17 +13,20 @@ LARGEST = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """A rank correlation of scores and tested accuracies, and its 95 % interval."""
+    """A rank correlation of scores and tested accuracies, and its 95 % interval (`None` for too many ties)."""
 
     name: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Networks of the last round that were retrained to judge their scores."""
+    """Networks of one round that were retrained to judge their scores."""
+
+    round: int
+    """The last one at that time."""
 
     points: tuple[tuple[float, float, int], ...]
     """Score and tested top-1 (fractions), and MACs, of each."""
@@ -49,11 +52,16 @@ def _ranking(data: Mapping[str, Any]) -> Ranking:
     points = tuple((_within(e["score"], 0), _within(e["top1"], 0), int(e["macs"])) for e in tested)
     found = [(text, data[key]) for key, text in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho"))]
     correlations = tuple(
-        Correlation(name=text, **{key: _within(entry[key], -1) for key in ("value", "low", "high")})
+        Correlation(name=text, value=_within(entry["value"], -1), low=_end(entry["low"]), high=_end(entry["high"]))
         for text, entry in found
         if entry is not None
     )
-    return Ranking(points=points, scored=int(data["scored"]), correlations=correlations)
+    round, scored = int(data["round"]), int(data["scored"])
+    return Ranking(round=round, points=points, scored=scored, correlations=correlations)
+
+
+def _end(value: Any) -> float | None:
+    return None if value is None else _within(value, -1)
 
 
 def _within(value: Any, low: int) -> float:

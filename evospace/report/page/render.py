@@ -15,7 +15,7 @@ from evospace.report.page.gather import RunFacts, gather
 from evospace.report.page.grid import STATES, grid
 from evospace.runs.files import write_text
 
-NEEDED = "a report needs plotly and jinja2; install them with: pip install 'evospace[report]'"
+NEEDED = "a report needs plotly and jinja2; install them with: pip install plotly jinja2"
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -55,6 +55,7 @@ def render(facts: RunFacts) -> str:
     return environment.from_string(_source("report.html.j2")).render(
         **context(facts),
         charts=set(found),
+        training="Fitness and training" if facts.learned else "Training" if _trained(found) else "",
         scripts=[Markup(text) for text in scripts],
         hashes=" ".join(map(_digest, scripts)),
         style=Markup(_source("report.css")),
@@ -77,11 +78,17 @@ def context(facts: RunFacts) -> dict[str, Any]:
         "panels": grid(facts),
         "states": STATES,
         "command": facts.extended_by or tables.command(facts.config),
+        "threads": facts.environment.get("threads"),
         "machine": tables.pairs(facts.environment),
         "packages": tables.pairs(facts.environment.get("packages")),
         "contents": tables.pairs(facts.environment.get("contents")),
         "settings": tables.pairs(dict(facts.config)),
     }
+
+
+def _trained(found: dict[str, Any]) -> bool:
+    """Whether a curve of a supernet's training is drawn."""
+    return any(name.startswith("curve-") for name in found)
 
 
 def inline_json(value: Any) -> str:

@@ -54,7 +54,7 @@
     if (!cell || cell.title) return;
     const steps = past(cell).map(step => `round ${step.round}: ${said[step.letter]}, fitness ${step.fitness}`);
     const name = cell.parentElement.firstElementChild.textContent;
-    cell.title = [`block ${cell.cellIndex}: ${name}`, ...(steps.length ? steps : ["not yet traversed"])].join("\n");
+    cell.title = [`block ${cell.cellIndex}: ${name}`, ...(steps.length ? steps : ["absent" in cell.dataset ? "not in this block's part of the pool" : "not yet traversed"])].join("\n");
   }));
   const filter = document.getElementById("filter");
   const onlyKept = document.getElementById("only-kept");

@@ -34,9 +34,9 @@ def best(facts: RunFacts) -> int:
 
 
 def tried(facts: RunFacts) -> dict[str, int]:
-    """Operations of the pool, blocks, and the pairs of the two: all, and those that were searched."""
-    pool, blocks = len(operations(facts)), len(facts.states[-1].waiting)
-    return {"pool": pool, "blocks": blocks, "pairs": pool * blocks, "tried": len(traversed(facts))}
+    """Operations of the pool, blocks, and the pairs of the two: all of the space, and those that were searched."""
+    pool, blocks, pairs = len(operations(facts)), len(facts.states[-1].waiting), len(facts.pairs)
+    return {"pool": pool, "blocks": blocks, "pairs": pairs, "tried": len(traversed(facts))}
 
 
 def tiles(facts: RunFacts) -> list[Tile]:
@@ -52,14 +52,18 @@ def tiles(facts: RunFacts) -> list[Tile]:
         Tile("Data", data_name(facts), _data_hint(facts)),
         Tile("Budget", f"{window}{UNITS[metric]}", f"given as {facts.config.get('budget')}{further}"),
         Tile("Best in the search", percent(member.accuracy), cost),
-        Tile(
-            "Operations tried",
-            f"{counts['tried']:,} of {counts['pairs']:,}",
-            "{pool} in each of {blocks} blocks".format(**counts),
-        ),
+        _tried_tile(facts, counts),
         Tile("Rounds", f"{len(facts.states)} of {facts.rounds}", f"{duration(seconds)} of training and scoring"),
     ]
     return [*found[:3], *_retrained_tile(facts), *found[3:]]
+
+
+def _tried_tile(facts: RunFacts, counts: dict[str, int]) -> Tile:
+    each = counts["pairs"] / counts["blocks"]
+    space = f"{each:.0f} in each of {counts['blocks']} blocks" if each.is_integer() else f"in {counts['blocks']} blocks"
+    if facts.alone:
+        return Tile("Networks trained", f"{facts.scored:,}", f"operations to choose from: {space}")
+    return Tile("Operations tried", f"{counts['tried']:,} of {counts['pairs']:,}", space)
 
 
 def _retrained_tile(facts: RunFacts) -> list[Tile]:
