@@ -41,7 +41,7 @@ def make_run(
     for number in range(1, rounds + 1):
         result = round_result(number, names)
         if not learned:
-            result = replace(result, ledger=[replace(row, fitness=0.0) for row in result.ledger])
+            result = replace(result, ledger=tuple(replace(row, fitness=0.0) for row in result.ledger))
         if part:
             waiting = tuple(tuple(n for n in w if b == 0 or n != names[2]) for b, w in enumerate(result.state.waiting))
             result = replace(result, state=replace(result.state, waiting=waiting))
