@@ -73,7 +73,7 @@ def _once(args: argparse.Namespace, job: Finished) -> None:
         recipe = load_recipe(StudyDirectory(args.study).require().recipe)
         config = replace(
             recipe,
-            flip=recipe.flip and bool(job.settings["flip"]),
+            flip=recipe.flip and bool(job.settings.get("flip", True)),
             ops=str(job.settings["ops"]),
             network=f"{_front(folder, job)}#0",
             data_dir=str(job.settings["data_dir"]),

@@ -106,9 +106,9 @@ def retrain_command(args: Sequence[str]) -> int:
         raise UsageError(f"--out {stored.parent}: holds a search, not a retraining; give the folder of a retraining")
     default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or SMALL_IMAGES)
     config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
-    if config.resume and not config.out:
-        raise UsageError("--resume needs --out with the folder of the retraining to go on with")
     if config.resume and not stored and not config.network and not config.init:
+        if not config.out:
+            raise UsageError("--resume needs --out with the folder of the retraining to go on with")
         raise UsageError(f"--out {config.out}: holds no retraining that --resume could go on with; give its folder")
     with before_anything(resumed=config.resume):
         from evospace.retraining.command import retrain

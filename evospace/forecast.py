@@ -21,6 +21,7 @@ from evospace.sampling.limits import keeps
 from evospace.seeding import numpy_generator
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem, RuleName
+from evospace.strategies.ledger import pairs_of
 from evospace.strategies.queues import first_active, reach, shuffled
 from evospace.supernet.supernet import SuperNet
 from evospace.training.supernet_trainer import Progressed
@@ -155,7 +156,8 @@ def _active(bench: Workbench, size: int) -> SearchSpace:
 def _seconds_of_a_picture(full: SearchSpace) -> float:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        draw_space(Path(folder) / "space.png", [], full.candidates[0], full.candidates)
+        held, blocks = pairs_of([], full.candidates), len(full.candidates)
+        draw_space(Path(folder) / "space.png", [], full.candidates[0], held, blocks)
     return 2 * (time.monotonic() - start)  # two pictures a round
 
 

@@ -32,6 +32,7 @@ from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals, before_anything
 from evospace.strategies.contract import Problem, RoundResult, SearchState
+from evospace.strategies.ledger import pairs_of
 
 
 def search(config: SearchConfig | None = None, *, bare: bool = False, **settings: Any) -> SearchResult:
@@ -219,7 +220,8 @@ def _publish(experiment: Experiment, *, bare: bool) -> Front:
     )
     if not bare:
         draw_fronts(directory.path / "fronts.png", [s.front for s in states], problem.budget)
-        names = pool_names(config.pool, experiment.kinds, se=config.se)
-        draw_space(directory.path / "space.png", directory.database.ledger(), names, problem.full.candidates)
+        names, ledger = pool_names(config.pool, experiment.kinds, se=config.se), directory.database.ledger()
+        held = pairs_of(ledger, states[-1].waiting, states[-1].inherited)
+        draw_space(directory.path / "space.png", ledger, names, held, len(problem.full.candidates))
     write_json(directory.front, front.to_json())  # last: a run whose front is published has its pictures
     return front

@@ -19,12 +19,21 @@ NUMBERED = 12
 
 
 def confusion_csv(confusion: Tensor, class_names: Sequence[str]) -> str:
-    """Counts, classes x classes, as a table: a row for each true class, a column for each predicted one."""
+    """Counts, classes x classes, as a table: a row for each true class, a column for each predicted one.
+
+    A class name that a spreadsheet would compute (`=...`) gets an apostrophe in front.
+    """
+    names = [_as_text(name) for name in class_names]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["true \\ predicted", *class_names])
-    writer.writerows([name, *row] for name, row in zip(class_names, confusion.tolist(), strict=True))
+    writer.writerow(["true \\ predicted", *names])
+    writer.writerows([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))
     return text.getvalue()
+
+
+def _as_text(name: str) -> str:
+    number = name.lstrip("+-").replace(".", "", 1).isdecimal()
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) and not number else name
 
 
 def draw_confusion(path: Path, confusion: Tensor, class_names: Sequence[str]) -> None:

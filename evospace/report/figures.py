@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import matplotlib
@@ -44,15 +44,16 @@ def draw_fronts(path: Path, fronts: Sequence[Sequence[Evaluation]], budget: Budg
 
 
 def draw_space(
-    path: Path, ledger: Sequence[LedgerRow], pool: Sequence[str], candidates: Sequence[Sequence[str]]
+    path: Path, ledger: Sequence[LedgerRow], pool: Sequence[str], held: Set[tuple[int, str]], blocks: int
 ) -> None:
     """Per block (column) and operation (row): the round that traversed it, and what became of it since.
 
-    `candidates`: per block those of the `pool` that its space holds (`--operations` leaves out some). A large pool is
+    `held`: (block, operation) of what the space holds; `--operations` leaves out some of the `pool`. A large pool is
     drawn in panels side by side, `PANEL` operations each.
     """
-    operations, blocks = [name for name in pool if any(name in names for names in candidates)], len(candidates)
-    state, label = _states(ledger, operations, candidates)
+    anywhere = {name for _, name in held}
+    operations = [name for name in pool if name in anywhere]
+    state, label = _states(ledger, operations, held, blocks)
     panels = -(-len(operations) // PANEL)
     rows = -(-len(operations) // panels)
     size = (panels * (2.8 + 0.34 * blocks), 1.6 + 0.19 * rows)
@@ -75,10 +76,10 @@ def draw_space(
 
 
 def _states(
-    ledger: Sequence[LedgerRow], operations: Sequence[str], candidates: Sequence[Sequence[str]]
+    ledger: Sequence[LedgerRow], operations: Sequence[str], held: Set[tuple[int, str]], blocks: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Per operation and block: an index of `_STATES`, or 4, and the round of the first traversal (0: none)."""
-    absent = [[name not in names for names in map(set, candidates)] for name in operations]
+    absent = [[(block, name) not in held for block in range(blocks)] for name in operations]
     state = np.where(absent, 4, 0)
     label = np.zeros_like(state)
     position = {name: i for i, name in enumerate(operations)}

@@ -73,7 +73,7 @@ def prepare(config: RetrainConfig) -> Retraining:
     start = load_network(Path(config.init)) if config.init not in ("", "supernet") else None
     data_seed = (start or found[0]).data_seed
     origins = [origin_of(run) if run else found[0].origin, *([start.origin] if start else [])]
-    if any(not origin.flip and origin.is_of(config.data) for origin in origins):
+    if any(not origin.flip and origin.is_of(name) for origin in origins):
         config = replace(config, flip=False)
     device = device_of(config.device)
     with where_they_lie_now("" if config.data and not config.resume else first.name):

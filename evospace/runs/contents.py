@@ -107,15 +107,13 @@ def hash_of_test(contents: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16] if parts else ""
 
 
-def environment() -> dict[str, Any]:
+def environment(threads: int) -> dict[str, Any]:
     """The software and machine a run used, and the number of threads, in whose order numbers are added."""
-    import torch  # takes seconds; whoever begins a run has loaded it
-
     machine = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.machine(),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
     }
     return machine | {"packages": {name: version(name) for name in _PACKAGES}}
 

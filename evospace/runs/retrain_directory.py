@@ -80,7 +80,8 @@ def open_retraining(
         if root.exists() and any(not _of_ours(entry.name) for entry in root.iterdir()):
             raise UsageError(f"{root} is not empty and holds no retraining; choose another --out")
         root.mkdir(parents=True, exist_ok=True)
-        write_json(root / "environment.json", environment() | {"contents": dict(contents), "place": place})
+        seen = {"contents": dict(contents), "place": place}
+        write_json(root / "environment.json", environment(settings["threads"]) | seen)
         store_settings(root, settings)  # last: now it is one
     except OSError as error:
         raise UsageError(f"--out {root}: cannot be used ({error.strerror}); choose another") from error

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from evospace.config import NOT_PART_OF_THE_RESULT, SearchConfig
 from evospace.errors import DataError, UsageError
 from evospace.reading import is_there, read_json
@@ -103,7 +105,7 @@ class RunDirectory:
                 )
             self.database.create()
             seen = {"contents": dict(contents), "place": place_of(config.data)}
-            write_json(self.path / "environment.json", environment() | seen)
+            write_json(self.path / "environment.json", environment(torch.get_num_threads()) | seen)
             store_settings(self.path, config.to_dict())  # last: now it is a run
 
     def _make_folders(self) -> None:

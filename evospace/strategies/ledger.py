@@ -36,6 +36,12 @@ class LedgerRow:
         return cls(**(data | {"front": tuple(data["front"])}))
 
 
+def pairs_of(ledger: Sequence[LedgerRow], *sides: Sequence[Sequence[str]]) -> set[tuple[int, str]]:
+    """(block, operation) of everything that the `ledger` tells of, or that `sides` hold, per block."""
+    held = {(block, name) for side in sides for block, names in enumerate(side) for name in names}
+    return held | {(row.block, row.operation) for row in ledger}
+
+
 def rows_of_round(
     round: int,
     queues: Queues,

@@ -21,6 +21,11 @@ BELOW = 0.05
 """Share of samples drawn just below the window: they keep the cheap end of the front honest."""
 
 
+RARE = 1e-3
+"""Where costs are binned and less of the draws below the window than this really lies there, none is made: a thousand
+draws may take a second, and each round would try a thousand times."""
+
+
 @dataclass(kw_only=True)
 class Scored:
     """What a round has scored so far, in the order asked."""
@@ -111,10 +116,10 @@ def sample(
     window = WindowSampler(trained.space, problem.table, problem.budget, trained.probabilities)
     found, rejected = window.draw_within(n, rng, problem.upper)
     below = WindowSampler(trained.space, problem.table, problem.budget.below(), trained.probabilities)
-    if below.possible:
+    if below.possible and below.kept > RARE:
         try:
             cheaper = below.draw_distinct(with_cheaper(n) - n, rng)
-        except BudgetError:  # binned costs: hardly anything that the gates draw there is really below the window
+        except BudgetError:  # what is kept of binned draws is known about alone
             cheaper = []
         kept = [a for a in cheaper if keeps(a, problem.upper)]
         found, rejected = found + kept, rejected + len(cheaper) - len(kept)

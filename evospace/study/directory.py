@@ -108,7 +108,7 @@ class StudyDirectory:
             self.jobs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {self.path}: cannot be used ({error.strerror}); choose another") from error
-        write_json(self.path / "environment.json", environment() | {"contents": dict(contents)})
+        write_json(self.path / "environment.json", environment(settings.threads) | {"contents": dict(contents)})
         self.database.create()
         self._write(settings)  # last: now it is a study
 

@@ -63,6 +63,8 @@ def test_a_folder_is_tested_whole_and_its_spread_is_told(
 def test_a_table_of_confusions_has_true_classes_in_rows() -> None:
     table = confusion_csv(torch.tensor([[5, 2], [0, 7]]), ['a, "b"', "猫"])
     assert list(csv.reader(table.splitlines()))[1:] == [['a, "b"', "5", "2"], ["猫", "0", "7"]]
+    header, *_ = csv.reader(confusion_csv(torch.eye(4).long(), ["=1+1", "-2.5", "@sum", "-x"]).splitlines())
+    assert header[1:] == ["'=1+1", "-2.5", "'@sum", "'-x"]
 
 
 def test_a_class_name_is_drawn_as_it_is(tmp_path: Path) -> None:

@@ -5,16 +5,27 @@ import evospace.sampling.budget
 from evospace.cost.budget import Budget
 from evospace.cost.table import CostTable
 from evospace.sampling import values
+from evospace.sampling.budget import WindowSampler
 from evospace.space.search_space import SearchSpace
 from evospace.strategies.contract import Problem
 from evospace.strategies.rounds import sample
 from tests.strategies.table_lab import TableLab, nearness
 
 
-def test_what_gates_hardly_ever_draw_below_the_window_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Costs are binned, and the likely network is the cheapest of the window: every draw just below it is that one."""
+@pytest.mark.parametrize("known", [True, False])
+def test_what_gates_hardly_ever_draw_below_the_window_is_done_without(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Costs are binned, and the likely network is the cheapest of the window: every draw just below it is that one.
+
+    Most often it is `known` beforehand, and nothing is drawn.
+    """
     monkeypatch.setattr(values, "MAX_BINS", 100)
     monkeypatch.setattr(evospace.sampling.budget, "_FILTERED", 3)
+    if known:
+        monkeypatch.setattr(WindowSampler, "draw_distinct", pytest.fail)
+    else:
+        monkeypatch.setattr(WindowSampler, "kept", 1.0)
     space = SearchSpace((("a", "b"), ("c", "d")), (True, True), "single")
     ops = ({"a": 700_001, "b": 690_000}, {"c": 200_000, "d": 200_001})
     table = CostTable(metric="macs", fixed=0, ops=ops)

@@ -16,7 +16,7 @@ from evospace.runs.contents import LARGEST
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.stored_settings import read_config, search_again
 from evospace.strategies.contract import SearchState
-from evospace.strategies.ledger import LedgerRow
+from evospace.strategies.ledger import LedgerRow, pairs_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +76,7 @@ class RunFacts:
     @property
     def pairs(self) -> set[tuple[int, str]]:
         """(block, operation) of everything that the run's space holds: `--operations` leaves out part of the pool."""
-        state = self.states[-1]
-        sides = (state.waiting, state.inherited)
-        held = {(block, name) for side in sides for block, names in enumerate(side) for name in names}
-        return held | {(row.block, row.operation) for row in self.ledger}
+        return pairs_of(self.ledger, self.states[-1].waiting, self.states[-1].inherited)
 
     @property
     def carries_weights(self) -> bool:

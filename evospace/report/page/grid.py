@@ -30,9 +30,12 @@ class Cell:
     first: int
     """Round of the first traversal; 0 for none."""
     history: str
-    """`2k1.23 3p-2.01`: round, outcome, fitness; what the page's script shows of an earlier round."""
+    """`2k1.23 3p-2.01`: round, outcome, fitness if any is learned; what the script shows of an earlier round."""
     absent: bool = False
     """Not in this block's part of the pool."""
+
+
+ABSENT = Cell("", 0, "", absent=True)
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,20 @@ def grid(facts: RunFacts) -> list[list[GridRow]]:
             histories[row.block, row.operation].append(row)
     names, blocks, pairs = operations(facts), range(len(facts.states[-1].waiting)), facts.pairs
     rows = [
-        GridRow(name, [_cell(histories[b, name]) if (b, name) in pairs else Cell("", 0, "", True) for b in blocks])
+        GridRow(name, [_cell(facts, histories[b, name]) if (b, name) in pairs else ABSENT for b in blocks])
         for name in names
     ]
     height = math.ceil(len(rows) / max(math.ceil(len(rows) / PANEL), 1))
     return [rows[start : start + height] for start in range(0, len(rows), height)]
 
 
-def _cell(rows: Iterable[LedgerRow]) -> Cell:
+def _cell(facts: RunFacts, rows: Iterable[LedgerRow]) -> Cell:
     ordered = sorted(rows, key=lambda row: row.round)
     if not ordered:
         return Cell("", 0, "")
-    history = " ".join(f"{row.round}{_LETTERS[row.outcome]}{row.fitness:.2f}" for row in ordered)
+    learned = facts.learned
+    steps = (f"{row.round}{_LETTERS[row.outcome]}" + (f"{row.fitness:.2f}" if learned else "") for row in ordered)
+    history = " ".join(steps)
     return Cell(ordered[-1].outcome, ordered[0].round, history)
 
 

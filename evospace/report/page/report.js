@@ -52,7 +52,7 @@
   document.querySelectorAll(".grid").forEach(table => table.addEventListener("mouseover", event => {
     const cell = event.target.closest("td");
     if (!cell || cell.title) return;
-    const steps = past(cell).map(step => `round ${step.round}: ${said[step.letter]}, fitness ${step.fitness}`);
+    const steps = past(cell).map(step => `round ${step.round}: ${said[step.letter]}${step.fitness && `, fitness ${step.fitness}`}`);
     const name = cell.parentElement.firstElementChild.textContent;
     cell.title = [`block ${cell.cellIndex}: ${name}`, ...(steps.length ? steps : ["absent" in cell.dataset ? "not in this block's part of the pool" : "not yet traversed"])].join("\n");
   }));

@@ -51,7 +51,7 @@ def rounds(facts: RunFacts) -> list[list[str]]:
             str(len(state.front)),
             percent(max(e.accuracy for e in state.front)),
             _volume(s.get("hypervolume")),
-            _volume(s.get("rehearsed_hypervolume")),
+            *([_volume(s.get("rehearsed_hypervolume"))] if facts.rounds > 1 else []),
             f"{s['train_seconds']:.1f}",
             f"{s['score_seconds']:.1f}",
         ]
