@@ -78,13 +78,13 @@ def test_what_a_block_has_not_is_not_counted(tmp_path: Path) -> None:
 def test_what_no_supernet_or_fitness_told_is_not_said(tmp_path: Path) -> None:
     """The page of a search that trains each network on its own, and of one that learns no fitness."""
     alone = make_run(tmp_path / "alone", rounds=1, learned=False, strategy="random-draw", max_rounds=1)
-    text, _, _ = page_of(alone).text.partition("How to reproduce This")  # with all settings
+    text, _, _ = page_of(alone).text.partition("How to reproduce The same")  # with all settings
     assert "It trained 2 networks, each on its own" in text
     assert "Networks trained 2" in text
     assert not re.search(r"shared weights|supernet|fitness|front before|first searched", text)
     page = page_of(make_run(tmp_path / "uniform", rounds=1, learned=False, strategy="spos", max_rounds=1))
     assert "under shared weights" in page.text
-    text, _, _ = page.text.partition("How to reproduce This")
+    text, _, _ = page.text.partition("How to reproduce The same")
     assert not re.search(r"fitness|front before|Every round trains", text)
     assert "fitness" not in page.figures
     assert {value for _, name, value in page.attributes if name == "data-h"} == {"1k", "1p", "1u"}
