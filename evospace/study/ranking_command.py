@@ -52,9 +52,7 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     root = run.path / "ranking"
     _open(root, settings)
     about = {"run": str(run.path), "round": round, "scored": len(scored), "settings": settings.to_dict()}
-    left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
-    for finished in (s for s in chosen if s not in left):
-        drop_large(root / finished.key)
+    left = _left(root, chosen)
     say(f"{len(chosen)} networks of {len(scored)} in the budget, {len(left)} to train")
     if len(chosen) < FEWEST:
         say(f"warning: fewer than {FEWEST} networks have no correlation; give more --networks, now or later")
@@ -86,6 +84,14 @@ def rank(settings: RankingSettings, say: Callable[[str], None] | None = None) ->
     )
     found = publish()
     return found, _summary(run.path, found, len(chosen), again)
+
+
+def _left(root: Path, chosen: Sequence[Scored]) -> list[Scored]:
+    """Those to train; of the finished ones, weights that an ended call left behind are removed."""
+    left = [s for s in chosen if not (root / s.key / "entry.json").exists()]
+    for finished in (s for s in chosen if s not in left):
+        drop_large(root / finished.key)
+    return left
 
 
 def _summary(run: Path, found: dict[str, Any], chosen: int, again: str) -> list[str]:
