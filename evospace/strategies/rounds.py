@@ -119,7 +119,7 @@ def sample(
     if below.possible and below.kept > RARE:
         try:
             cheaper = below.draw_distinct(with_cheaper(n) - n, rng)
-        except BudgetError:  # what is kept of binned draws is known about alone
+        except BudgetError:  # the share that is kept is an estimate
             cheaper = []
         kept = [a for a in cheaper if keeps(a, problem.upper)]
         found, rejected = found + kept, rejected + len(cheaper) - len(kept)

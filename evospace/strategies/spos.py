@@ -87,7 +87,7 @@ class FreshDraws:
 
         Where that has found none once, it is not tried again: it takes long, and there is hardly anything left.
         """
-        new: list[Architecture] = []
+        new, drawn = list[Architecture](), list[Architecture]()
         if self._exhausted:
             return new
         for more in (n, n + len(self.seen)):  # most often a few are enough
@@ -100,7 +100,7 @@ class FreshDraws:
             new = [a for a in drawn if a not in self.seen][:n]
             if len(new) == n:
                 break
-        self._exhausted = not new and n > 0
+        self._exhausted = bool(drawn) and not new  # where rejection found nothing at all, another try may
         self.seen.update(new)
         return new
 
