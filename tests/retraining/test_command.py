@@ -620,3 +620,8 @@ def test_a_folder_divided_anew_since_the_training_is_refused(
     assert main(["evaluate", str(checkpoint), "--data", "../images"]) == 4
     assert "may have been trained on" in capsys.readouterr().err
     assert not Path("third").exists()
+
+
+def test_resume_without_a_folder_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["retrain", "--resume"]) == 2
+    assert "--resume needs --out with the folder of the retraining" in capsys.readouterr().err
