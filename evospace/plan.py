@@ -15,7 +15,8 @@ from evospace.report.plan_lines import forecast_lines
 def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
     """Lines for a person and an object for a program; a few steps are timed, nothing is trained or written.
 
-    Raises what `evospace.experiment.prepare` does, so `BudgetError` where no architecture fits the budget.
+    Where no time can be told, `no_forecast` says why. Raises what `evospace.experiment.prepare` does, so `BudgetError`
+    where no architecture fits the budget.
     """
     experiment = prepare(config)
     lines = list(experiment.announcement())
@@ -29,5 +30,5 @@ def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
         try:
             found = experiment.forecast(state, rounds)
         except (BudgetError, CollapseError) as error:  # later rounds are guessed; the search goes on without
-            return [*lines, f"warning: no forecast: {error}"], told
+            return [*lines, f"warning: no forecast: {error}"], told | {"no_forecast": str(error)}
     return [*lines, *forecast_lines(found)], told | found.to_json()

@@ -206,7 +206,9 @@ def test_a_plan_without_a_forecast_is_a_plan_still(
     assert main(flags) == 0
     assert "warning: no forecast: budget" in capsys.readouterr().out
     assert main([*flags, "--json"]) == 0
-    assert "total_seconds" not in json.loads(capsys.readouterr().out)
+    told = json.loads(capsys.readouterr().out)
+    assert "total_seconds" not in told
+    assert told["no_forecast"].startswith("budget")
 
 
 def test_a_damaged_plan_is_no_plan(tmp_path: Path) -> None:

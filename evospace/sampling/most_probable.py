@@ -32,15 +32,15 @@ def most_probable(
 
     Dynamic programming over the costs gives, before each block and for each cost so far, the best product still to
     come; the architectures that it allows are then gone through from the most probable down, until one costs what
-    `window` allows. Where costs are exact (`values.MAX_BINS`) the first one does, and the answer is exact. Binned costs
-    let some through that lie just outside. The answer is still exact, unless `_LOOKS` prefixes of those are more
-    probable: then it is the best inside the window less what binning may shift at both ends (per block a bin, about
-    0.1 per mille of the cost in all), and in a window no wider than that the best of `_DRAWS` draws. What is returned
-    lies inside `window` by its exact cost in every case.
+    `window` allows. Where costs are exact (`values.most_bins`) the first one does, and the answer is exact. Binned
+    costs let some through that lie just outside. The answer is still exact, unless `_LOOKS` prefixes of those are more
+    probable: then it is the best inside the window less what binning may shift at both ends (per block a bin, about 0.1
+    per mille of the cost in all with up to 30 operations in a block, more with more), and in a window no wider than
+    that the best of `_DRAWS` draws. What is returned lies inside `window` by its exact cost in every case.
     """
     assert space.branches == "single", "one operation per block"
     chances = log_chances(space, probabilities)
-    bin_at_most = (window.high - table.fixed) // values.MAX_BINS + cost_unit(space, table) + 1
+    bin_at_most = (window.high - table.fixed) // values.most_bins(space) + cost_unit(space, table) + 1
     margin = len(space.candidates) * bin_at_most
     inner = Budget(metric=window.metric, low=window.low + margin, high=window.high - margin)
     for aim in (window, inner):

@@ -78,7 +78,7 @@ def run_round(problem: Problem, settings: SearchConfig, lab: Lab, state: SearchS
     scored = Scored(problem=problem, round=round, trained=trained)
     scored.ask([*old, *(a for a in drawn if a not in old)], found_in)
     if varied:
-        draws = FreshDraws(problem, trained, rng, seen=(e.architecture for e in scored.evaluations))
+        draws = FreshDraws(problem, trained, rng, seen=scored.asked())
         ask_variations(scored, draws, varied, max(varied // GENERATIONS, LEAST))
     front = scored.front()
     return closed(

@@ -5,7 +5,7 @@ torch here.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from evospace.config import SearchConfig
 from evospace.estimation.evaluation import Evaluation
@@ -38,7 +38,8 @@ def aged(problem: Problem, settings: SearchConfig, trained: TrainedRound) -> Sco
     """Score `samples` distinct architectures inside the budget; fewer where there are no more.
 
     The first are drawn from the budget by the initial gates. Then the best of a random tournament is mutated in one
-    block; its child joins, and the oldest leaves. What could not be scored never joins.
+    block (where it has no new child, any of the population); its child joins, and the oldest leaves. What could not be
+    scored never joins.
     """
     rng = numpy_generator(settings.seed, "evolution", 1)
     draws = FreshDraws(problem, trained, rng)
@@ -59,7 +60,12 @@ def _child(population: Sequence[Evaluation], tournament: int, draws: FreshDraws)
         return new_child(draws)
     drawn = [population[i] for i in draws.rng.integers(len(population), size=tournament)]
     parent = best(drawn, 1, draws.problem.budget.metric)[0]
-    return new_child(draws, lambda: mutated(parent, draws.space, 0.0, draws.rng))
+
+    def child_of(parent: Architecture) -> Callable[[], Architecture]:
+        return lambda: mutated(parent, draws.space, 0.0, draws.rng)
+
+    # In a small window the winner may have no new child, and another one may still have.
+    return new_child(draws, child_of(parent)) or new_child(draws, *(child_of(e.architecture) for e in population))
 
 
 STRATEGIES.add(

@@ -51,6 +51,10 @@ class Scored:
         self.evaluations += new
         return new
 
+    def asked(self) -> set[Architecture]:
+        """Everything that was to be scored, whether it could be or not."""
+        return {*(e.architecture for e in self.evaluations), *(architecture for architecture, _ in self.failed)}
+
     def front(self) -> list[Evaluation]:
         """The front of everything scored; raises `CollapseError` where nothing inside the budget could be scored."""
         if not any(e.cost(self.problem.budget.metric) in self.problem.budget for e in self.evaluations):

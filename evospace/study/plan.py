@@ -60,6 +60,7 @@ FURTHER: Mapping[str, Mapping[str, Any]] = {
     "shrinking-one-shot": {"strategy": "shrinking", "then": "one-shot"},
     "spos-multi": {"strategy": "spos", "branches": "multi"},
     "random-multi": {"strategy": "random", "branches": "multi"},
+    "random-draw-single": {"strategy": "random-draw", "branches": "single"},
     "nse-evolution": VARIANTS["evolution"],
     "nse-single-evolution": {**VARIANTS["single-branch"], **VARIANTS["evolution"]},
 }
@@ -202,7 +203,7 @@ def reference_of(job: Job, settings: StudySettings) -> SearchConfig:
 def scaled_epochs(epochs: int, seconds: float, reference: float) -> int:
     """Epochs per round whose estimated training takes `reference` seconds where `epochs` take `seconds`.
 
-    0 seconds stand for no estimate: the epochs stay.
+    0 seconds stand for a search that trains no supernet: the epochs stay.
     """
     return epochs if not seconds or not reference else max(1, round(epochs * reference / seconds))
 

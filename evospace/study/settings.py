@@ -32,7 +32,7 @@ class StudySettings:
     strategies: str = "all"
     """Strategies, with commas between, or all; nse-single is nse with at most one operation a block, nse-published nse
     with the paper's settings. Not among all: nse-evolution, nse-single-evolution, darts-second-order,
-    shrinking-by-fitness, shrinking-one-shot, spos-multi, random-multi (space-size)."""
+    shrinking-by-fitness, shrinking-one-shot, spos-multi, random-multi, random-draw-single (space-size)."""
     variants: str = "all"
     """Variants of nse, with commas between, or all; base is always among them (ablation)."""
     operations: str = "5,9,14,27"

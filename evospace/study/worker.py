@@ -11,7 +11,7 @@ import torch
 
 from evospace.config import SearchConfig
 from evospace.devices import peak_bytes
-from evospace.errors import BudgetError, CollapseError, EvospaceError, UsageError
+from evospace.errors import CollapseError, EvospaceError
 from evospace.plan import plan
 from evospace.retraining.config import recipe_alone
 from evospace.runs.files import write_json
@@ -108,11 +108,17 @@ def _by_seconds(settings: StudySettings, job: Job, config: SearchConfig) -> dict
 
 
 def _estimated(config: SearchConfig) -> float:
-    """Seconds of training, the least of two estimates; 0 where no supernet is trained, or where none can be made."""
-    try:
-        return min(float(plan(config)[1].get("train_seconds", 0.0)) for _ in range(2))
-    except (BudgetError, CollapseError, UsageError):  # as before a search: later rounds are guessed
-        return 0.0
+    """Seconds of training, the least of two estimates; 0 where no supernet is trained.
+
+    Raises `CollapseError` where none can be made, which is the job's result: seconds unknown are not equal seconds.
+    """
+    seconds = []
+    for _ in range(2):
+        told = plan(config)[1]
+        if reason := told.get("no_forecast"):
+            raise CollapseError(f"equal seconds: those of {config.strategy} cannot be estimated: {reason}")
+        seconds.append(float(told.get("train_seconds", 0.0)))
+    return min(seconds)
 
 
 def _searched(config: SearchConfig, run: RunDirectory, front: Front, decided: Mapping[str, Any]) -> dict[str, Any]:

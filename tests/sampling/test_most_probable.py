@@ -75,9 +75,13 @@ def test_a_search_that_is_cut_short_still_ends_inside(case: Case, window: Budget
                 most_probable(space, table, window, gates)
 
 
-def test_a_window_narrowed_for_its_bins_loses_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dearer, the more probable: a great many networks just beyond the window are more probable than all in it."""
-    monkeypatch.setattr(values, "MAX_BINS", 2_000)
+@pytest.mark.parametrize(("limit", "value"), [("MAX_BINS", 2_000), ("MAX_VALUES", 9 * 2_000)])
+def test_a_window_narrowed_for_its_bins_loses_little(limit: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dearer, the more probable: a great many networks just beyond the window are more probable than all in it.
+
+    2,000 bins, whatever sets them: nine operations a block.
+    """
+    monkeypatch.setattr(values, limit, value)
     monkeypatch.setattr(module, "_LOOKS", 200)
     monkeypatch.setattr(module, "_DRAWS", 1)
     rng = np.random.default_rng(0)

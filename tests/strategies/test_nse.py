@@ -119,6 +119,13 @@ def test_half_of_an_evolved_round_is_drawn_and_the_rest_varies_the_best() -> Non
     assert sum(min(changed(child, e.architecture) for e in best) == 1 for child in generation) >= 2
 
 
+def test_what_could_not_be_scored_is_not_varied_to_again() -> None:
+    lab = table_lab.TableLab(oracle=lambda a: "not finite" if PROBLEM.table.cost(a) % 2 else 0.5)
+    found = run(lab, samples=60, max_rounds=1, sampling="evolution")[0]
+    assert found.failed
+    assert len(lab.asked) == len(set(lab.asked))
+
+
 def test_parents_are_of_the_budget_where_cheaper_networks_score_better(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = list[int]()
 

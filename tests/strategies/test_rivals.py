@@ -13,7 +13,7 @@ from evospace.cost.table import CostTable
 from evospace.errors import CollapseError
 from evospace.space.architecture import Architecture
 from evospace.space.search_space import Branches, SearchSpace
-from evospace.strategies import regularized_evolution
+from evospace.strategies import regularized_evolution, spos
 from evospace.strategies.contract import Problem, RoundResult
 from evospace.strategies.nse import first_state
 from evospace.strategies.queues import shuffled
@@ -101,6 +101,23 @@ def test_the_oldest_dies_not_the_worst() -> None:
     parents = [a for a in lab.asked[:-1] if distance(a, last) == 1]
     assert any(a not in first for a in parents)
     assert min(distance(a, last) for a in lab.asked[-7:-1]) == 1
+
+
+def test_where_the_winner_has_no_new_child_another_one_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without fresh draws after the first population it ends only where everything one block away was asked for."""
+    draw = spos.FreshDraws.distinct
+    monkeypatch.setattr(spos.FreshDraws, "distinct", lambda self, n: draw(self, n) if n > 1 else [])
+    monkeypatch.setattr(spos, "TRIES", 2_000)
+    lab = TableLab(oracle=nearness)
+    made = replace(ROOM, budget=Budget.parse("macs=60..61"))
+    search("regularized-evolution", lab, made, samples=400)
+    size = int(regularized_evolution.POPULATION * 400)
+    assert size < len(lab.asked) < 329
+    for a in lab.asked[-size:]:
+        for b, names in enumerate(made.full.candidates):
+            for choice in ([name] for name in names):
+                child = Architecture.of([*a.blocks[:b], choice, *a.blocks[b + 1 :]])
+                assert child in lab.asked or made.table.cost(child) not in made.budget
 
 
 def test_evolution_by_training_trains_no_supernet() -> None:

@@ -217,8 +217,6 @@ def test_one_estimate_of_the_reference_serves_every_strategy(tmp_path: Path, mon
 
     def plan(config: Any) -> tuple[list[str], dict[str, float]]:
         asked.append(config.strategy)
-        if config.strategy == "darts":
-            raise UsageError("out of memory in round 0")
         return [], {"train_seconds": 10.0}
 
     monkeypatch.setattr(evospace.study.worker, "plan", plan)
@@ -226,8 +224,32 @@ def test_one_estimate_of_the_reference_serves_every_strategy(tmp_path: Path, mon
     for strategy in ("spos", "darts"):
         made, study, job = quick(tmp_path / "study", strategies=strategy, equal="seconds")
         with pytest.raises(InterruptedRunError, match=f"at {job.config.epochs} epochs"):
-            do(made, study, job)  # what cannot be timed keeps its epochs
-    assert asked == ["nse", "nse", "spos", "spos", "darts"]
+            do(made, study, job)
+    assert asked == ["nse", "nse", "spos", "spos", "darts", "darts"]
+
+
+def test_a_search_that_trains_no_supernet_keeps_its_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trains: dict[str, Any] = {"nse": {"train_seconds": 10.0}, "random-draw": {}}
+    monkeypatch.setattr(evospace.study.worker, "plan", lambda config: ([], trains[config.strategy]))
+    monkeypatch.setattr(evospace.study.worker, "search", interrupted)
+    made, study, job = quick(tmp_path / "study", strategies="random-draw", equal="seconds")
+    with pytest.raises(InterruptedRunError, match=f"at {job.config.epochs} epochs"):
+        do(made, study, job)
+
+
+@pytest.mark.parametrize("unknown", ["spos", "nse"])
+def test_seconds_that_cannot_be_estimated_are_not_taken_for_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unknown: str
+) -> None:
+    def plan(config: Any) -> tuple[list[str], dict[str, Any]]:
+        return [], {"no_forecast": "it collapsed"} if config.strategy == unknown else {"train_seconds": 10.0}
+
+    monkeypatch.setattr(evospace.study.worker, "plan", plan)
+    monkeypatch.setattr(evospace.study.worker, "search", interrupted)
+    made, study, job = quick(tmp_path / "study", strategies="spos", equal="seconds")
+    do(made, study, job)
+    failure = study.database.finished()[job.key].failure
+    assert failure == f"equal seconds: those of {unknown} cannot be estimated: it collapsed"
 
 
 def interrupted(config: SearchConfig, *, bare: bool) -> None:
