@@ -33,7 +33,9 @@ from tests.interruptions import Moments, content
 VARIANTS = {
     "darts": [[], ["--darts-order", "2"]],
     "shrinking": [[], ["--shrink-by", "fitness", "--then", "one-shot", "--branches", "multi"]],
-    "regularized-evolution": [[], ["--score-by", "training"]],
+    "regularized-evolution": [[], ["--score-by", "training"], ["--branches", "multi"]],
+    "random": [[], ["--branches", "multi"]],
+    "random-draw": [[], ["--branches", "single"]],
     "one-shot": [[], ["--branches", "single"]],
     "spos": [[], ["--branches", "multi"]],
     "nse": [
