@@ -217,10 +217,13 @@ def _interval(of: Difference | None, form: str) -> tuple[str, str]:
 
 
 def study_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """For a terminal."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    """For a terminal of 80 characters: where that is too narrow the methods' names are folded, never a number."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for column in columns:
-        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+        if column == "method":
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table

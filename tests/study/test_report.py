@@ -1,3 +1,4 @@
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from PIL import Image
+from rich.console import Console
 
 from evospace.cli import main
 from evospace.study.directory import StudyDirectory
 from evospace.study.figures import draw_ablation, draw_effects, draw_space_size
 from evospace.study.paired import effects
 from evospace.study.plan import BASE, COMPARED, FURTHER, VARIANTS, plan_jobs
-from evospace.study.report import markdown, summaries, texts_of
+from evospace.study.report import markdown, study_table, summaries, texts_of, texts_of_effects
 from tests.study.made import finished, result, settings
 
 BASE_AND_K3 = [finished("base", s, a) for s, a in enumerate((0.90, 0.92, 0.94))] + [
@@ -57,6 +59,31 @@ def test_the_table_for_a_document() -> None:
         "| k3 | 1 | 3 | 91.67 | 0.58 | -0.33 | 3.79 | 1K | 126 | 12.0 | 5.0 | 100 | 1 |",
         "| k8 | 1 | 1 | 95.00 |  | +5.00 |  | 1K | 126 | 12.0 | 5.0 | 100 | 0 |",
     ]
+
+
+@pytest.mark.parametrize("name", ["ablation", "space-size", "effects"])
+def test_a_terminal_of_80_characters_shows_every_number(name: str) -> None:
+    # Wide ones: ten seeds, 27 operations, minutes of search, a gigabyte, a spread and a difference above ten points.
+    many = [
+        [finished(method, s, a + s % 2 / 4, operations=operations) for s in range(10)]
+        for method, a in (("base", 0.5), ("initial-gates-uniform", 0.7), ("nse", 0.6), ("regularized-evolution", 0.5))
+        for operations in (5, 27)
+    ]
+    large = {"images": 134_400, "scored": 1690, "train_seconds": 1784.1, "peak_bytes": 2**31, "peak_gpu_bytes": 0}
+    found = [replace(job, result={**(job.result or {}), **large}) for jobs in many for job in jobs]
+    columns, rows = {
+        "ablation": lambda: texts_of(summaries(found, list(VARIANTS), BASE)),
+        "space-size": lambda: texts_of(summaries(found, list(COMPARED))),
+        "effects": lambda: texts_of_effects(effects(found, list(COMPARED))),
+    }[name]()
+    console = Console(file=io.StringIO(), width=80)
+    console.print(study_table("title", columns, rows))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert [columns[0], *columns[1:]] in lines
+    for row in rows:
+        assert [cell for cell in row[1:] if cell] in [line[1:] for line in lines]
 
 
 def test_rows_are_ordered_by_length_size_and_method() -> None:
