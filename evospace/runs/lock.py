@@ -23,17 +23,17 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked(path: Path, tries: int = TRIES) -> Iterator[bool]:
     """Hold the file `path`, made where it is not there and left there; yields whether it is ours."""
     with writing(path):
         file = path.open("w")
     with file:
-        yield _taken(file)
+        yield _taken(file, tries)
 
 
-def _taken(file: IO[str]) -> bool:
+def _taken(file: IO[str], tries: int) -> bool:
     """Whether the lock could be had; one who only asks whether it is free (`alone_in`) holds it for a moment."""
-    for left in reversed(range(TRIES)):
+    for left in reversed(range(tries)):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True

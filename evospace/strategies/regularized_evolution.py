@@ -38,8 +38,8 @@ def aged(problem: Problem, settings: SearchConfig, trained: TrainedRound) -> Sco
     """Score `samples` distinct architectures inside the budget; fewer where there are no more.
 
     The first are drawn from the budget by the initial gates. Then the best of a random tournament is mutated in one
-    block (where it has no new child, any of the population); its child joins, and the oldest leaves. What could not be
-    scored never joins.
+    block (where it has no new child, the best of the population that has one; where none has, the budget is drawn from
+    again); its child joins, and the oldest leaves. What could not be scored never joins.
     """
     rng = numpy_generator(settings.seed, "evolution", 1)
     draws = FreshDraws(problem, trained, rng)
@@ -58,14 +58,15 @@ def _child(population: Sequence[Evaluation], tournament: int, draws: FreshDraws)
     """The winner of a tournament (drawn with replacement, as in the paper) with one block changed."""
     if not population:
         return new_child(draws)
+    metric = draws.problem.budget.metric
     drawn = [population[i] for i in draws.rng.integers(len(population), size=tournament)]
-    parent = best(drawn, 1, draws.problem.budget.metric)[0]
+    winner = best(drawn, 1, metric)
 
     def child_of(parent: Architecture) -> Callable[[], Architecture]:
         return lambda: mutated(parent, draws.space, 0.0, draws.rng)
 
     # In a small window the winner may have no new child, and another one may still have.
-    return new_child(draws, child_of(parent)) or new_child(draws, *(child_of(e.architecture) for e in population))
+    return new_child(draws, *map(child_of, [*winner, *best(population, len(population), metric)]))
 
 
 STRATEGIES.add(

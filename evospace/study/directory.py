@@ -11,11 +11,14 @@ from evospace.errors import DataError, UsageError
 from evospace.reading import is_file, read_json
 from evospace.runs.contents import LARGEST, environment
 from evospace.runs.files import write_json, write_text
+from evospace.runs.lock import LOCK, locked
 from evospace.settings_file import changed_settings, load_settings
 from evospace.study.database import StudyDatabase
 from evospace.study.plan import plan_jobs
 from evospace.study.settings import MOST, NOT_PART_OF_THE_RESULT, StudySettings, merged, numbers
 
+WAIT = 1_000
+"""Tries of a hundredth of a second: planning the jobs of a large study takes a third of one."""
 _BEGUN = ("environment.json", "study.db", "study.db-journal")
 
 
@@ -96,10 +99,13 @@ class StudyDirectory:
                 f"{self.path} was begun with other settings ({'; '.join(changed)}); use those, or another --out"
             )
         _require_size(self.path, old, settings)
-        whole = merged(old, settings)
-        plan_jobs(whole)  # what both ask for together may be more than either: it has to go on, too
-        self.database.create()
-        self._write(whole)
+        with locked(self.path / LOCK, tries=WAIT) as ours:
+            if not ours:
+                raise UsageError(f"{self.path}: other commands keep giving it more to do; give this one again")
+            whole = merged(self.require(), settings)
+            plan_jobs(whole)  # what both ask for together may be more than either: it has to go on, too
+            self.database.create()
+            self._write(whole)
 
     def _create(self, settings: StudySettings, contents: Mapping[str, str]) -> None:
         try:

@@ -147,10 +147,12 @@ def _chosen(
 def _job(
     settings: StudySettings, name: str, changes: Mapping[str, Any], operations: int, length: int, seed: int
 ) -> Job:
-    honoured = STRATEGIES[changes.get("strategy", REFERENCE)].honours
-    own = {name: getattr(settings, name) for name in _READ_BY_SOME if name in honoured}
-    if settings.train_gates == "fitness" and changes.get("strategy", REFERENCE) != REFERENCE:
-        own.pop("train_gates", None)  # the others learn none that could be drawn from
+    strategy = STRATEGIES[changes.get("strategy", REFERENCE)]
+    own = {name: getattr(settings, name) for name in _READ_BY_SOME if name in strategy.honours}
+    if strategy.rule(SearchConfig(**changes)) != "nse":  # it learns no fitness
+        own.pop("fitness_pairs", None)
+        if settings.train_gates == "fitness":
+            own.pop("train_gates", None)
     config = SearchConfig(
         **{
             "strategy": REFERENCE,
@@ -175,7 +177,6 @@ def _job(
     )
     rounds = rounds_of(config)
     total = settings.epochs * length
-    strategy = STRATEGIES[config.strategy]
     samples = settings.samples // rounds if strategy.scores_every_round else settings.samples
     if strategy.rule(config) is None:
         total = 1  # its training decides nothing: what it finds is retrained like any other

@@ -1,11 +1,12 @@
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evospace.errors import UsageError
-from evospace.problem import make_problem
+from evospace.problem import check_strategy, check_window, make_problem
 from evospace.space.skeleton import make_skeleton
 from evospace.strategies.strategy import STRATEGIES
 from evospace.study.plan import COMPARED, FURTHER, TOLERANCE, VARIANTS, off_by, plan_jobs, reference_of, scaled_epochs
@@ -76,6 +77,42 @@ def test_a_strategy_is_given_only_what_it_reads() -> None:
     reading = {name for name, config in by_name.items() if config.train_gates == "uniform"}
     assert reading >= {"nse", "spos", "random", "shrinking", "regularized-evolution"}
     assert not reading & {"darts", "proxyless", "one-shot", "random-draw"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"candidates": 3},
+        {"refill": "even"},
+        {"weights": "fresh"},
+        {"train_gates": "uniform"},
+        {"train_gates": "fitness"},
+        {"fitness_pairs": "unconditional"},
+    ],
+    ids=str,
+)
+def test_no_job_is_given_what_its_search_would_refuse(changes: dict[str, Any]) -> None:
+    for job in plan_jobs(settings(strategies=",".join({**COMPARED, **FURTHER}), operations="5", seeds=1, **changes)):
+        check_strategy(job.config)
+        check_window(job.config)
+
+
+def test_shrinking_by_fitness_trains_by_it_where_that_is_asked_for() -> None:
+    by_name = {
+        job.variant: job.config
+        for job in plan_jobs(
+            settings(
+                strategies="shrinking,shrinking-by-fitness",
+                operations="5",
+                seeds=1,
+                train_gates="fitness",
+                fitness_pairs="unconditional",
+            )
+        )
+    }
+    default, by_fitness = by_name["shrinking"], by_name["shrinking-by-fitness"]
+    assert (default.train_gates, default.fitness_pairs) == ("in-budget", "in-budget")
+    assert (by_fitness.train_gates, by_fitness.fitness_pairs) == ("fitness", "unconditional")
 
 
 def test_an_ablation_changes_one_thing_at_the_largest_size() -> None:

@@ -124,23 +124,26 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("searched_so", "recipe", "flip"), [(True, True, True), (False, True, False), (True, False, False)]
 )
-def test_a_ranking_mirrors_where_the_search_and_the_recipe_do(
+def test_a_ranking_trains_as_it_was_told_and_mirrors_where_the_search_and_the_recipe_do(
     searched_so: bool, recipe: bool, flip: bool, searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front = read_front(searched / "run/front.json")
     architecture = json.dumps(front.members[0].architecture.to_json())
     scored = Scored(score=0.5, macs=1, params=1, architecture=architecture)
     monkeypatch.setattr(ranking_command, "recipe_alone", lambda name: RetrainConfig(flip=recipe))
-    seen = list[bool]()
+    seen = list[RetrainConfig]()
 
     def tested(config: RetrainConfig) -> dict[str, Any]:
-        seen.append(config.flip)
+        seen.append(config)
         return {}
 
     monkeypatch.setattr(ranking_command, "retrained_and_tested", tested)
     with Signals() as signals:
-        ranking_command._Train(RankingSettings(run="r"), front, scored, searched_so)(tmp_path, signals)
-    assert seen == [flip]
+        asked = RankingSettings(run="r", epochs=7, batch_size=48, lr=0.05, seed=3)
+        ranking_command._Train(asked, front, scored, searched_so)(tmp_path, signals)
+    (config,) = seen
+    assert config.flip == flip
+    assert (config.epochs, config.batch_size, config.lr, config.seed) == (7, 48, 0.05, 3)
 
 
 def test_a_ranking_tests_on_what_the_search_left_for_the_test_alone(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 import evospace.evaluation.command
+import evospace.study.directory
 import evospace.study.retrained
 import evospace.study.worker
 from evospace.cli import main
@@ -139,7 +141,16 @@ def test_the_most_accurate_network_is_retrained_with_the_jobs_seed(
 
     monkeypatch.setattr(evospace.study.worker, "retrained_and_tested", tested)
     made, study, _ = quick(
-        tmp_path / "study", strategies="random", budget="macs=0.2M..2M", samples=40, seeds=2, batch_size=32, epochs=3
+        tmp_path / "study",
+        strategies="random",
+        budget="macs=0.2M..2M",
+        samples=40,
+        seeds=2,
+        batch_size=32,
+        epochs=3,
+        retrain_epochs=7,
+        retrain_batch_size=48,
+        retrain_lr=0.05,
     )
     job = plan_jobs(made)[1]
     do(made, study, job)
@@ -150,6 +161,24 @@ def test_the_most_accurate_network_is_retrained_with_the_jobs_seed(
     assert path == str(study.job(job.key) / "run/front.json")
     assert members[int(index)].accuracy == max(member.accuracy for member in members)
     assert (config.seed, config.seeds) == (1, 1)
+    assert (config.epochs, config.batch_size, config.lr) == (7, 48, 0.05)
+
+
+def test_what_two_terminals_add_at_the_same_moment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, study, _ = quick(tmp_path / "study")
+    other = threading.Thread(target=study.open, args=(replace(made, strategies="darts"), {}))
+    plan = evospace.study.directory.plan_jobs
+
+    def and_the_other_begins(settings: StudySettings) -> list[Job]:
+        if threading.current_thread() is not other and other.ident is None:
+            other.start()
+            other.join(timeout=0.2)  # as far as it comes
+        return plan(settings)
+
+    monkeypatch.setattr(evospace.study.directory, "plan_jobs", and_the_other_begins)
+    study.open(replace(made, strategies="spos"), {})
+    other.join()
+    assert set(study.require().strategies.split(",")) == {"nse", "spos", "darts"}
 
 
 def test_a_job_ended_after_its_test_goes_on_in_a_renamed_study_and_is_not_tested_again(
