@@ -167,7 +167,7 @@ def test_the_most_accurate_network_is_retrained_with_the_jobs_seed(
 def test_what_two_terminals_add_at_the_same_moment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, study, _ = quick(tmp_path / "study")
     other = threading.Thread(target=study.open, args=(replace(made, strategies="darts"), {}))
-    plan = evospace.study.directory.plan_jobs
+    plan = plan_jobs
 
     def and_the_other_begins(settings: StudySettings) -> list[Job]:
         if threading.current_thread() is not other and other.ident is None:
