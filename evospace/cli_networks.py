@@ -52,7 +52,7 @@ def show_command(args: Sequence[str]) -> int:
     from evospace.ops.user import load_ops
     from evospace.report.plan_lines import outcome_line
     from evospace.report.progress import console
-    from evospace.report.tables import front_table, network_lines, rounds_table
+    from evospace.report.tables import ROUNDS_LEGEND, front_table, network_lines, rounds_table
     from evospace.runs.front import read_front
     from evospace.show import describe_network
 
@@ -80,6 +80,7 @@ def show_command(args: Sequence[str]) -> int:
     screen = console()
     if run and front:
         screen.print(rounds_table(summaries, front.metric))
+        screen.print(ROUNDS_LEGEND)
         screen.print(front_table(front.members, f"Pareto front of {run.path}", front.measured))
         network |= {"name": f"{run.path}#{len(front.members) - 1}, the most accurate of the front"}
         if plan := run.plan():

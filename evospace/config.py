@@ -63,7 +63,8 @@ class SearchConfig:
     """Whether a block may use several operations at once, or at most one; auto is what the strategy is made for (multi
     where it can be)."""
     image_size: int = 0
-    """Pixels; 0 means the data set's own (of a folder: the median shorter side, at most 224)."""
+    """Pixels; 0 means the data set's own (of a folder: the median shorter side, at most 224,
+    down to a multiple of 8)."""
     data_dir: str = ""
     """Where the named data sets lie or are downloaded to."""
     train_images: int = 0

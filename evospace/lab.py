@@ -91,7 +91,6 @@ class SupernetLab:
         probabilities = state.fitness.probabilities(state.space) if learned else initial_probabilities(state.space)
         summary = {
             "active": sum(map(len, space.candidates)),
-            "pruned": len(state.pruned),
             "expected_cost": self.problem.table.expected(state.space, probabilities),
             "images": self.config.epochs * trainer.steps_per_epoch * trainer.settings.batch_size,
         }
@@ -125,7 +124,6 @@ class SupernetLab:
             scores=self._book(round, estimator).ask,
             summary={
                 "active": len(active),
-                "pruned": 0,
                 "expected_cost": self.problem.table.expected(space, probabilities),
             },
         )

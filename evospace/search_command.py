@@ -31,6 +31,7 @@ from evospace.runs.files import write_json, writing
 from evospace.runs.front import Front
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import Signals, before_anything
+from evospace.runs.stored_settings import search_again
 from evospace.strategies.contract import Problem, RoundResult, SearchState
 from evospace.strategies.ledger import pairs_of
 
@@ -112,6 +113,12 @@ def run(experiment: Experiment, *, bare: bool = False) -> SearchResult:
             lab.clear()  # where a crash came between storing the last round and this
             front = _measured(experiment, lab, published or _publish(experiment, bare=bare))
     screen.print(front_table(front.members, f"Pareto front of {directory.path}", front.measured))
+    if waiting := sum(map(len, directory.database.states()[-1].waiting)):
+        screen.print(
+            f"{waiting} pairs of a block and an operation were not tried yet; go on with:"
+            f" {search_again(directory.path)} --max-rounds N",
+            soft_wrap=True,
+        )
     if plan := directory.plan():
         screen.print(outcome_line(plan, directory.database.summaries()), soft_wrap=True)
     screen.print("wrote " + ", ".join(map(str, directory.contents())), soft_wrap=True)
@@ -137,10 +144,12 @@ def _board(directory: RunDirectory, epochs: int, done: int) -> SummaryWriter:
 
 
 def _announce(experiment: Experiment, lab: SupernetLab, state: SearchState, rounds: int, *, bare: bool) -> None:
-    """Before anything is trained; a run that was begun has its forecast already."""
+    """Before anything is trained; a run that was begun has its forecast already, unless it is given further rounds."""
     for line in experiment.announcement():
         lab.progress.line(line)
-    if experiment.directory.plan() is None and state.round < rounds and experiment.rule and not bare:
+    plan = experiment.directory.plan()
+    foreseen = plan is not None and state.round < plan["first_round"] + plan["rounds"] - 1
+    if not foreseen and state.round < rounds and experiment.rule and not bare:
         check = partial(lab.check_signals, "the steps that are timed for the forecast")
         try:
             found = experiment.forecast(state, rounds - state.round, check)
@@ -182,6 +191,7 @@ def _finish_round(experiment: Experiment, lab: SupernetLab, result: RoundResult,
         "round": number,
         "hypervolume": result.hypervolume,
         "rehearsed_hypervolume": result.rehearsed_hypervolume,
+        "pruned": sum(row.outcome == "pruned" for row in result.ledger),
         "front": len(front),
         "best": front[-1].accuracy,
     }

@@ -31,6 +31,7 @@ def describe_network(name: str, *, se: bool = False) -> dict[str, Any]:
                 "out_channels": shape.out_channels,
                 "stride": shape.stride,
                 "resolution": shape.resolution,
+                "keeps_shape": shape.keeps_shape,
                 "operations": list(names),
             }
             for shape, names in zip(skeleton.blocks(), described.architecture.blocks, strict=True)

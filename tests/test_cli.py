@@ -395,10 +395,13 @@ def test_a_reader_that_has_enough_ends_it_without_a_traceback() -> None:
     assert process.returncode == 141
 
 
-def test_the_directory_alone_goes_on_with_what_was_asked_for_last(tmp_path: Path) -> None:
+def test_the_directory_alone_goes_on_with_what_was_asked_for_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     quick = [*QUICK, "--budget", "macs=1M", "--max-rounds", "1", "--out", str(run)]
     assert main(["search", *quick]) == 0
+    assert "not tried yet; go on with: evospace search --out" in capsys.readouterr().out
     assert main(["search", "--out", str(run), "--resume", "--max-rounds", "2", "--debug"]) == 0
     stored = yaml.safe_load((run / "config.yaml").read_text())
     assert (stored["max_rounds"], stored["resume"], stored["debug"]) == (2, False, False)

@@ -1,5 +1,6 @@
 """Look at a data set before a search: read every image once and tell everything that would stop or hurt it."""
 
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,6 +159,7 @@ def _report(
         held = held_out(train)
         use = {"channels": chosen[0], "image_size": chosen[1], "train": train - held, "fitness": held // 2}
         use |= {"scoring": held - held // 2, "test": test, "in_memory": in_memory}
+        use["shorter_side"] = int(statistics.median(min(look.size) for look in looks)) if looks else chosen[1]
     sizes = sorted((look.size for look in looks), key=lambda size: size[0] * size[1])
     return CheckReport(
         name=name,

@@ -164,5 +164,9 @@ def usual_format(sides: Collection[int], modes: Collection[str]) -> tuple[int, i
 
     The size is the median, at most 224, rounded down to a multiple of 8, at least 8.
     """
-    side = int(min(224, statistics.median(sides)))
-    return 1 if set(modes) <= GREY else 3, max(8, side // 8 * 8)
+    return 1 if set(modes) <= GREY else 3, default_size(int(statistics.median(sides)))
+
+
+def default_size(side: int) -> int:
+    """Pixels that images with a shorter side of `side` are searched at where none are asked for."""
+    return max(8, min(224, side) // 8 * 8)

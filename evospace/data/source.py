@@ -33,7 +33,7 @@ def load_data(
             class folders, which `seed` splits 80/20.
         data_dir: where a named data set is, or is downloaded to; it must exist.
         image_size: side to scale images to; None keeps that of a named data set (224 for imagenet) and
-            takes the median shorter side, at most 224, of a folder.
+            takes the median shorter side, at most 224 and down to a multiple of 8, of a folder.
         seed: fixes the split of a folder without a test part; named data sets do not depend on it.
         flip: whether training images may be mirrored; digits never are.
         device: where batches are put.

@@ -119,7 +119,11 @@ def _costs(shipped: Shipped) -> list[str]:
     macs, params = shipped.costs["macs"], shipped.costs["params"]
     lines = [f"{macs:,} multiply-adds an image (which papers call FLOPs), {params:,} parameters."]
     own = shipped.subject.own_evaluation or {}
-    timed = {key: value for key, value in own.items() if "latency" in key or "throughput" in key}
+    timed = {
+        key: f"{value:.4g}" if isinstance(value, float) else value
+        for key, value in own.items()
+        if "latency" in key or "throughput" in key
+    }
     return [*lines, *([_listed(timed, "")] if timed else [])]
 
 

@@ -213,7 +213,8 @@ def evaluation_table(found: Iterable[dict[str, Any]]) -> Table:
         top5 = "" if e["top5"] is None else f"{100 * e['top5']:.2f}"
         scores = f"{100 * e['top1']:.2f}", top5, f"{e['loss']:.3f}", f"{e['calibration_error']:.3f}"
         speeds = short(e["throughput_images_per_s"]), f"{e['latency_ms']:.3g}"
-        name = e["network"] if len(e["network"]) <= NAME else f"...{e['network'][3 - NAME :]}"
+        name = e["network"].replace("/front.json#", "#")
+        name = name if len(name) <= NAME else f"...{name[3 - NAME :]}"
         kind, costs = f" {e['weights']}", (short(e["macs"]), short(e["params"]))
         table.add_row(printable(name), str(e["seed"]), kind, *costs, *scores, *speeds)
     return table

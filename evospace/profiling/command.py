@@ -92,7 +92,7 @@ def _profile_lines(table: LatencyTable, settings: ProfileSettings) -> list[str]:
     ]
     if s["unsettled"]:
         lines.append(
-            f"warning: {s['unsettled']} times are not steady (their fastest passes lie over 5 % apart); verify the"
-            " table, or profile on a quieter machine"
+            f"warning: {s['unsettled']} of {s['operations']} times are not steady (their fastest passes lie over 5 %"
+            " apart); verify the table, or profile on a quieter machine"
         )
     return [*lines, f"wrote {settings.out}; check it with: evospace profile --verify {out}{ops}"]

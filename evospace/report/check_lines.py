@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from evospace.data.check import CheckReport
+from evospace.data.images import default_size
 from evospace.errors import printable
 
 FEW = 5
@@ -39,6 +40,11 @@ def check_lines(report: CheckReport) -> list[str]:
         lines.append(f"search  {use['channels']} channels, {use['image_size']} pixels, {where}")
         parts = ", ".join(f"{use[part]} {what}" for part, what in _PARTS.items())
         lines.append(f"        {parts}")
+        if use["image_size"] == default_size(use["shorter_side"]) != use["shorter_side"]:
+            lines.append(
+                f"        (the median shorter side, {use['shorter_side']}, down to a multiple of 8, at most 224;"
+                " --image-size gives another)"
+            )
     return [*lines, *_problem_lines(report)]
 
 

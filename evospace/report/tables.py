@@ -42,6 +42,12 @@ def short(value: float) -> str:
     return f"{value:.0f}"
 
 
+ROUNDS_LEGEND = (
+    "cost: of an architecture drawn by the fitness alone, on average (what is scored is drawn inside the budget);"
+    " hv: the front's hypervolume, hv old: that of the front before under the same weights"
+)
+
+
 def rounds_table(summaries: Sequence[Mapping[str, Any]], metric: str = "macs") -> Table:
     """One row per finished round, at most 80 characters wide.
 
@@ -57,10 +63,10 @@ def rounds_table(summaries: Sequence[Mapping[str, Any]], metric: str = "macs") -
         "  cost",
         " front",
         " best %",
-        "     hv",
-        " hv old",
-        " train s",
-        " score s",
+        "    hv",
+        "hv old",
+        "train s",
+        "score s",
     ):
         table.add_column(column, justify="right", no_wrap=True)
     for s in summaries:
@@ -94,6 +100,8 @@ def network_lines(network: Mapping[str, Any]) -> list[str]:
     ]
     for i, block in enumerate(network["blocks"], start=1):
         channels = f"{block['in_channels']:>4} -> {block['out_channels']:<4}"
-        operations = " + ".join(block["operations"]) or "(identity)"
+        names = block["operations"]
+        terms = [*names, *(["input"] if block["keeps_shape"] else [])]
+        operations = f"mean of {', '.join(terms)}" if len(terms) > 1 else "".join(names) or "(identity)"
         lines.append(f"{i:>3}  {channels} stride {block['stride']} at {block['resolution']:>3}  {operations}")
     return lines

@@ -100,7 +100,8 @@ def require_reachable(space: SearchSpace, table: CostTable, budget: Budget) -> N
         low, high, near = (amount(table.metric, cost) for cost in (*table.bounds(space), nearest))
         raise BudgetError(
             f"budget {budget} cannot be met: the space reaches {table.metric} {low} to {high}, nearest to the"
-            f" budget is {near}; choose a budget that holds it, or another skeleton, pool or image size"
+            f" budget is {near}; choose a budget that holds it (a ceiling asks for its upper tenth, a window LOW..HIGH"
+            " for what it says), or another skeleton, pool or image size"
         )
 
 

@@ -235,7 +235,8 @@ def _told(found: dict[str, Any]) -> list[str]:
     lines = [f"{len(found['networks']) - failures} networks retrained and tested, {failures} failed"]
     for name, title in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho")):
         c = found[name]
-        text = f"not defined (for fewer than {FEWEST} networks, or where all are equal)"
+        few = len(found["networks"]) - failures < FEWEST
+        text = f"not defined: fewer than {FEWEST} networks" if few else "not defined: all are equal"
         if c:
             ends = "not known: ties" if c["low"] is None else f"{c['low']:.2f} to {c['high']:.2f}"
             text = f"{c['value']:.2f}, 95 % interval {ends}"

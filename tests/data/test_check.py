@@ -42,6 +42,7 @@ def test_it_tells_what_a_search_would_use(grey: bool) -> None:
     assert report.use == {
         "channels": data.image_channels,
         "image_size": data.image_size,
+        "shorter_side": 30,
         "train": len(splits.train),
         "fitness": len(splits.fitness),
         "scoring": len(splits.scoring),

@@ -1,5 +1,6 @@
 """What a person reads of a check."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from evospace.report.check_lines import check_lines, reading
 
 def report(findings: list[Finding], classes: int = 2) -> CheckReport:
     counts = {part: {f"c{i}": i for i in range(classes)} for part in ("train", "test")}
-    use = {"channels": 3, "image_size": 16, "train": 8, "fitness": 4, "scoring": 4, "test": 4, "in_memory": False}
+    use = {"channels": 3, "image_size": 16, "shorter_side": 16, "train": 8, "fitness": 4, "scoring": 4, "test": 4}
+    use["in_memory"] = False
     return CheckReport(
         name="n\n", counts=counts, modes={"L": 3}, sizes=("1 x 1",) * 3, use=use, findings=tuple(findings)
     )
@@ -36,6 +38,16 @@ def test_of_many_classes_the_smallest_are_listed() -> None:
     lines = check_lines(report([], classes=100))
     assert lines[2].split() == ["c0", "0", "0"]
     assert "... and 80 larger classes (--json lists all)" in lines
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "told"), [(20, 16, True), (16, 16, False), (500, 224, True), (20, 20, False), (20, 8, False)]
+)
+def test_images_that_are_scaled_without_being_asked_for_are_told(side: int, size: int, told: bool) -> None:
+    made = report([])
+    assert made.use
+    lines = check_lines(replace(made, use={**made.use, "shorter_side": side, "image_size": size}))
+    assert any(f"the median shorter side, {side}, down to a multiple of 8" in line for line in lines) == told
 
 
 def test_no_bar_is_drawn_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,6 +156,9 @@ def test_results_of_other_images_are_not_averaged_with_those_of_the_searchs(run:
     assert rows == [["0", "last", "digits", "1"], ["0", "last", "other", "1"]]
     assert "Best after retraining" in page.text
     assert "50.00 % network 0 trained on its own" in page.text
+    assert "which flatters it" not in page.text  # there is one to take
+    add_evaluation(run.path, 1, 0, top1=0.6)
+    assert "the best of 2 tested, which flatters it" in page_of(run).text
 
 
 def test_other_images_in_a_folder_of_the_same_name_make_no_headline(run: RunDirectory) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,9 @@ def test_the_front_is_valid_and_inside_the_budget(name: str, flags: tuple[str, .
         if row.outcome == "kept" and row.round == state.round
     }
     assert kept == used
+    gone = Counter(row.round for row in run.database.ledger() if row.outcome == "pruned")
+    assert [s["pruned"] for s in run.database.summaries()] == [gone[s["round"]] for s in run.database.summaries()]
+    assert gone or name != "shrinking"
 
 
 @cases

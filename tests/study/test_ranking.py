@@ -121,6 +121,14 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_why_a_correlation_is_not_defined_is_told() -> None:
+    none = {"kendall": None, "spearman": None}
+    few = ranking_command._told({**none, "networks": [{}] * 4})
+    alike = ranking_command._told({**none, "networks": [{}] * 6})
+    assert few[1] == "Kendall's tau not defined: fewer than 5 networks"
+    assert alike[1] == "Kendall's tau not defined: all are equal"
+
+
 @pytest.mark.parametrize(
     ("searched_so", "recipe", "flip"), [(True, True, True), (False, True, False), (True, False, False)]
 )

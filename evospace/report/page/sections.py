@@ -73,6 +73,8 @@ def _retrained_tile(facts: RunFacts) -> list[Tile]:
     spread = top.spread("top1")
     more = "" if spread is None else f" ± {100 * spread:.2f}"
     hint = f"network {top.index} trained on its own, {top.weights} weights, seeds: {len(top.entries)}"
+    if (tests := len(facts.retrained_as_searched)) > 1:
+        hint += f"; the best of {tests} tested, which flatters it"
     return [Tile("Best after retraining", f"{100 * (top.mean('top1') or 0):.2f}{more}\N{NO-BREAK SPACE}%", hint)]
 
 
