@@ -118,9 +118,8 @@ def _search(args: Sequence[str]) -> int:
     return 0
 
 
-EXTEND_HELP = """usage: evospace extend RUN --pool NAME | --ops FILE --out RUN2 [flags]
-
-Go on from the space and front of a search with more operations; RUN is only read. Settings not given are RUN's,
+EXTEND_USAGE = "usage: evospace extend RUN --pool NAME | --ops FILE --out RUN2 [flags]"
+EXTEND_HELP = """Go on from the space and front of a search with more operations; RUN is only read. Settings not given are RUN's,
 whatever stands as a default below; what RUN was searched for (strategy, budget, seed, ...) stays. An extension that was
 ended goes on with: evospace search --out RUN2 --resume"""
 
@@ -131,7 +130,7 @@ def _extend(args: Sequence[str]) -> int:
             parse(SearchConfig, args=["--help"], prog="evospace extend RUN", description=EXTEND_HELP)
         if "--resume" in args:
             raise UsageError("an extension that was ended goes on with: evospace search --out RUN2 --resume")
-        print(EXTEND_HELP)
+        print(f"{EXTEND_USAGE}\n\n{EXTEND_HELP}")
         return 2
     with before_anything():
         from evospace.extension import extend, extension_defaults
