@@ -119,9 +119,9 @@ def _search(args: Sequence[str]) -> int:
 
 
 EXTEND_USAGE = "usage: evospace extend RUN --pool NAME | --ops FILE --out RUN2 [flags]"
-EXTEND_HELP = """Go on from the space and front of a search with more operations; RUN is only read. Settings not given are RUN's,
-whatever stands as a default below; what RUN was searched for (strategy, budget, seed, ...) stays. An extension that was
-ended goes on with: evospace search --out RUN2 --resume"""
+EXTEND_HELP = """Go on from the space and front of a search with more operations; RUN is only read. Settings not given
+are RUN's, whatever stands as a default below; what RUN was searched for (strategy, budget, seed, ...) stays. An
+extension that was ended goes on with: evospace search --out RUN2 --resume"""
 
 
 def _extend(args: Sequence[str]) -> int:
