@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -100,12 +100,15 @@ def retrain_command(args: Sequence[str]) -> int:
     from evospace.retraining.config import SMALL_IMAGES, RetrainConfig, load_recipe
 
     recipe, rest = take("--recipe", args)
-    stored = stored_config(rest) or _begun_in_run(rest)
+    in_run = _begun_in_run(rest)
+    stored = stored_config(rest) or in_run
     if stored and recipe:
         raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
     if stored and is_there(stored.parent / "run.db"):
         raise UsageError(f"--out {stored.parent}: holds a search, not a retraining; give the folder of a retraining")
     default = load_settings(RetrainConfig, stored, str(stored)) if stored else load_recipe(recipe or SMALL_IMAGES)
+    if in_run:  # the run may have been moved or copied since, or be named from elsewhere
+        default = replace(default, out=str(in_run.parent))
     config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)
     if config.resume and not stored and not config.network and not config.init:
         if not config.out:

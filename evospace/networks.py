@@ -51,7 +51,7 @@ def find_networks(name: str) -> list[FoundNetwork]:
     if path is None:
         if is_file(Path(text) / "run.db"):
             again = search_again(Path(text))
-            raise UsageError(f"{text}: the search has no finished round yet; go on with it first: {again}")
+            raise UsageError(f"{text}: no round is finished yet, or front.json was removed; go on with: {again}")
         raise UsageError(
             f"{name!r:.200} is neither a published network ({', '.join(PUBLISHED)}) nor a run, front.json, network.json"
             " or checkpoint"

@@ -127,7 +127,7 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (
             ["show", "begun"],
             2,
-            "begun: the search has no finished round yet; go on with it first: evospace search --out",
+            "begun: no round is finished yet, or front.json was removed; go on with: evospace search --out",
         ),
         (["extend", "retrained", "--pool", "grouped72", "--out", "e"], 2, "retrained: holds no search"),
         (["retrain", "--out", "begun", "--resume"], 2, "begun: holds a search, not a retraining"),

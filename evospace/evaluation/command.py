@@ -27,7 +27,7 @@ from evospace.runs.contents import Origin, hash_of_test, place_of, read_place, w
 from evospace.runs.evaluation_file import FORMAT
 from evospace.runs.files import write_json, write_text
 from evospace.runs.network_file import WEIGHTS, TrainedNetwork, load_network
-from evospace.runs.retrain_directory import jobs_in
+from evospace.runs.retrain_directory import Job, jobs_in
 from evospace.runs.stored_settings import read_config, retrain_again
 from evospace.space.described import DescribedNetwork
 from evospace.supernet.network import Network
@@ -53,7 +53,12 @@ def evaluate(settings: EvaluateSettings) -> tuple[dict[str, Any], Table, list[st
     load_ops(settings.ops)
     device = device_of(settings.device)
     found, data, lines, doubts = list[dict[str, Any]](), None, list[str](), dict[str, None]()
-    for path in _checkpoints(Path(settings.checkpoint)):
+    paths, without = _checkpoints(Path(settings.checkpoint))
+    if without:
+        names = ", ".join(job.name for job in without)
+        text = f"warning: not tested, as there are no weights: {names}"
+        doubts[f"{text}; train what is missing with: {retrain_again(without[0].root)}"] = None
+    for path in paths:
         stored = load_network(path)
         network = stored.build().to(memory_format=torch.channels_last)
         data = data or _images(stored, settings, device)
@@ -86,19 +91,20 @@ def _with_the_retrainings_settings(settings: EvaluateSettings) -> EvaluateSettin
     return replace(settings, data_dir=data_dir)
 
 
-def _checkpoints(path: Path) -> list[Path]:
+def _checkpoints(path: Path) -> tuple[list[Path], list[Job]]:
+    """Those that `path` names, and the trainings of a retraining that have none."""
     if not is_folder(path):
-        return [path]
+        return [path], []
     folders = (path, *sorted(path.glob("seed-*")))  # one training, or those of one network
     files = [folder / f"{weights}.safetensors" for folder in folders for weights in WEIGHTS]
     if own := [file for file in files if is_file(file)]:
-        return own
+        return own, []
     jobs = jobs_in(path / "retrained" if is_folder(path / "retrained") else path)
-    finished = [job.checkpoint(weights) for job in jobs for weights in WEIGHTS if job.checkpoint(weights).is_file()]
-    if not finished:
+    of = {job: [file for weights in WEIGHTS if is_file(file := job.checkpoint(weights))] for job in jobs}
+    if not any(of.values()):
         root = jobs[0].root
         raise DataError(f"{root}: no training is finished; go on with: {retrain_again(root)}")
-    return finished
+    return [file for files in of.values() for file in files], [job for job, files in of.items() if not files]
 
 
 def _images(stored: TrainedNetwork, settings: EvaluateSettings, device: str) -> ImageData:
@@ -221,11 +227,19 @@ def evaluation_table(found: Iterable[dict[str, Any]]) -> Table:
 
 
 def spread_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Mean and standard deviation over seeds, for every network and kind of weights that has several."""
+    """Mean and standard deviation over seeds, for every network and kind of weights that has several.
+
+    Those of a retraining's `net-NN` are one network, whatever the run was called when each was trained.
+    """
     groups = dict[tuple[str, str], list[float]]()
+    names = dict[str, str]()
     for e in found:
-        groups.setdefault((e["network"], str(e["weights"])), []).append(100 * e["top1"])
-    for (name, weights), values in groups.items():
+        folder = Path(e["checkpoint"]).parent.parent
+        network = str(folder) if folder.name.startswith("net-") else e["network"]
+        names[network] = e["network"]
+        groups.setdefault((network, str(e["weights"])), []).append(100 * e["top1"])
+    for (network, weights), values in groups.items():
+        name = names[network]
         if len(values) > 1:
             spread = f"standard deviation {statistics.stdev(values):.2f}, {len(values)} seeds"
             yield f"{name} ({weights}): top-1 {statistics.mean(values):.2f} % ({spread})"

@@ -142,7 +142,8 @@ def read_contents(run: Path) -> dict[str, str]:
     try:
         return {str(k): str(v) for k, v in read_json(path, LARGEST)["contents"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: missing or damaged ({error}); choose another --out") from error
+        text = f"{path}: missing or damaged ({error})"
+        raise DataError(f"{text}; put it back from a copy: it tells what data the run saw") from error
 
 
 def read_place(run: Path) -> str:

@@ -17,6 +17,7 @@ from evospace.strategies.ledger import LedgerRow
 
 FORMAT = 3
 _INTACT = "every finished round is intact: free some space and go on with --resume"
+_MEND = "; its search's --resume goes on from the copy of its last round, run-previous.db"
 _TABLES = {
     "rounds": "round INTEGER PRIMARY KEY, state TEXT NOT NULL, summary TEXT NOT NULL, evaluations INTEGER NOT NULL,"
     " ledger INTEGER NOT NULL",
@@ -49,7 +50,7 @@ class RunDatabase:
         return self._path.with_name("run-previous.db")
 
     def _open(self, *, write: bool = False) -> AbstractContextManager[sqlite3.Connection]:
-        return opened(self._path, write=write, what="run database", intact=_INTACT)
+        return opened(self._path, write=write, what="run database", intact=_INTACT, mend=_MEND)
 
     def create(self) -> None:
         """Make what is missing of an empty database, and its copy."""

@@ -47,7 +47,9 @@ class Job:
         return self.path / f"{weights}.safetensors"
 
     def result(self) -> dict[str, Any] | None:
-        """What the training came to; `None` while it is not finished."""
+        """What the training came to; `None` while it is not finished, and where all its weights were removed."""
+        if not any(self.path.glob("*.safetensors")):
+            return None
         try:
             result = read_json(self.path / "result.json", 1 << 20)
         except (OSError, ValueError):

@@ -13,13 +13,13 @@ WAIT_SECONDS = 60
 
 
 @contextmanager
-def opened(path: Path, *, write: bool, what: str, intact: str) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, *, write: bool, what: str, intact: str, mend: str = "") -> Iterator[sqlite3.Connection]:
     """A connection within one transaction; it is made where it is missing, if `write`.
 
     A transaction that a killed process left half-written is rolled back by whoever opens the file next, which takes
     the right to write it: a file is opened for reading alone only where there is no such right.
-    `what` names the kind of database and `intact` what a full disk leaves alone, in errors. Raises `DataError` for a
-    missing, locked, damaged or foreign file, and `DiskError` for a full disk.
+    `what` names the kind of database, `intact` what a full disk leaves alone and `mend` what to do, in errors. Raises
+    `DataError` for a missing, locked, damaged or foreign file, and `DiskError` for a full disk.
     """
     if not write and not path.exists():
         raise DataError(f"{path}: is missing")
@@ -36,7 +36,7 @@ def opened(path: Path, *, write: bool, what: str, intact: str) -> Iterator[sqlit
             raise DataError(f"{path}: cannot be read or written ({error})") from error
         raise DiskError(f"cannot write {path}: {error}; {intact}") from error
     except sqlite3.DatabaseError as error:
-        raise DataError(f"{path}: damaged, or no {what} ({error})") from error
+        raise DataError(f"{path}: damaged, or no {what} ({error}){mend}") from error
 
 
 def is_out_of_reach(error: DataError) -> bool:

@@ -625,3 +625,37 @@ def test_a_folder_divided_anew_since_the_training_is_refused(
 def test_resume_without_a_folder_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["retrain", "--resume"]) == 2
     assert "--resume needs --out with the folder of the retraining" in capsys.readouterr().err
+
+
+def test_a_run_that_was_copied_goes_on_in_the_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    quick = ["--epochs", "1", "--samples", "6", "--max-rounds", "1", "--calibration-batches", "1"]
+    assert main(["search", "--data", "digits", "--budget", "macs=1M", *quick, "--out", str(run)]) == 0
+    assert main(["retrain", f"{run}#0", "--epochs", "1", "--batch-size", "512", "--out", f"{run}/retrained"]) == 0
+    shutil.copytree(run, copy)
+    before = weights_in(run)
+    assert main(["retrain", f"{copy}#0", "--resume", "--seeds", "2"]) == 0
+    assert weights_in(run) == before
+    assert (copy / "retrained/net-00/seed-1/last.safetensors").is_file()
+    capsys.readouterr()
+    assert main(["evaluate", str(copy / "retrained")]) == 0
+    assert "2 seeds)" in capsys.readouterr().out  # one network, though called otherwise when each was trained
+
+
+def test_a_training_whose_weights_were_removed_is_told_and_done_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    path = front(tmp_path / "front.json")
+    assert main(["retrain", str(path), *FLAGS, "--out", str(out)]) == 0
+    before = weights_in(out)
+    for file in (out / "net-01/seed-0").glob("*.safetensors"):
+        file.unlink()
+    capsys.readouterr()
+    assert main(["evaluate", str(out)]) == 0
+    seen = capsys.readouterr()
+    text = "not tested, as there are no weights: net-01/seed-0; train what is missing with: evospace retrain --out"
+    assert text in seen.out + seen.err
+    assert main(["retrain", "--out", str(out), "--resume"]) == 0
+    assert "1 of 2 trainings to do" in capsys.readouterr().out
+    assert weights_in(out) == before

@@ -63,7 +63,7 @@ def test_a_round_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     path.write_bytes(b"not a database, only text" * 100)
-    with pytest.raises(DataError, match=r"run\.db"):
+    with pytest.raises(DataError, match=r"run\.db: damaged, .*; its search's --resume goes on from"):
         RunDatabase(path).states()
 
 
