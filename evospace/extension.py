@@ -15,6 +15,7 @@ from evospace.ops.user import load_ops
 from evospace.reading import is_folder, is_there
 from evospace.report.progress import console
 from evospace.result import SearchResult
+from evospace.runs.contents import compare_contents, read_contents
 from evospace.runs.files import FULL, flush_folder, write_text
 from evospace.runs.run_directory import RunDirectory
 from evospace.runs.signals import before_anything
@@ -127,6 +128,9 @@ def _create(
     Every block gets those of the `added` operations that it has not had.
     """
     old.check_contents(experiment.contents, operations=False, but=(TABLE,))
+    had = {key: text for key, text in read_contents(old.path).items() if key.startswith("operation ")}
+    now = experiment.contents
+    compare_contents(old.path, had, {key: now[key] for key in had if key in now})  # their costs and weights are kept
     kept = [old.checkpoint(state.round), *(old.member(state.round, i) for i in range(len(state.front)))]
     lost = [str(path.relative_to(old.path)) for path in kept if not path.exists()]
     if lost:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -131,6 +132,24 @@ def test_a_run_without_its_weights_cannot_be_extended(
     assert main(["extend", str(bare), "--pool", "grouped72", "--out", str(tmp_path / "run2")]) == 4
     assert "lacks the weights of its last round (checkpoints/round-01" in capsys.readouterr().err
     assert not (tmp_path / "run2").exists()
+
+
+def test_operations_that_were_changed_since_are_refused(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ops, run = tmp_path / "later.py", tmp_path / "run"
+    ops.write_text(OPS)
+    short = ["--max-rounds", "1", "--epochs", "1"]
+    assert main(["extend", str(base), "--ops", str(ops), "--out", str(run), *short]) == 0
+    path = run / "environment.json"
+    seen = json.loads(path.read_text())
+    key = next(key for key in seen["contents"] if key.startswith("operation "))
+    seen["contents"][key] = "0" * 64  # as if the file had held another source then
+    path.write_text(json.dumps(seen))
+    capsys.readouterr()
+    assert main(["extend", str(run), "--pool", "grouped72", "--out", str(tmp_path / "new"), *short]) == 4
+    assert f"{key}: {'0' * 64} -> " in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_extension_of_an_earlier_versions_run_begins_as_that_run_did(base: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ def _torchvision(name: str, root: Path, *, train: bool) -> Any:
 
     try:
         return getattr(datasets, name)(str(root), train=train, download=True)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, UnpicklingError) as error:  # the last: an old cache, of which no code is run
         reason = " ".join(str(error).split())
         raise DataError(
             f"{name} is not in {root} and cannot be downloaded ({reason}); "

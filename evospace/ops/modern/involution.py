@@ -10,6 +10,8 @@ from evospace.ops.spec import BlockShape, OpSpec
 
 GROUP = 8
 """Channels that share a kernel: every width that is a multiple of 8 can be cut."""
+LARGEST = 63
+"""Of kernels: names come from files, and the passes grow with its square. The largest of the pools are far below."""
 
 
 class Involution(nn.Module):
@@ -18,6 +20,7 @@ class Involution(nn.Module):
     def __init__(self, channels: int, kernel: int, stride: int, act: str) -> None:
         super().__init__()
         assert channels % GROUP == 0, f"groups have {GROUP} channels each"
+        assert kernel <= LARGEST, f"a kernel is at most {LARGEST}: each of its pixels is a pass"
         self.kernel, self.stride, self.groups = kernel, stride, channels // GROUP
         self.weights = nn.Sequential(
             downsample(stride),

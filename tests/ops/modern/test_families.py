@@ -142,6 +142,11 @@ def test_involution_equals_a_loop_over_pixels(kernel: int, stride: int, size: in
     assert torch.allclose(output, wanted, atol=1e-5)
 
 
+def test_a_kernel_that_would_take_hours_is_refused() -> None:
+    with pytest.raises(UsageError, match="a kernel is at most 63"):
+        build_op(OpSpec.parse("involution_k9999_e1"), SAME)
+
+
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_what_involution_gives_is_normalised_and_activated(kernel: int) -> None:
     parts = list(build_op(OpSpec.parse(f"involution_k{kernel}_e1"), SAME).children())
