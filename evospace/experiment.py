@@ -157,27 +157,28 @@ class Experiment:
         rounds = self.strategy.rounds(max(map(len, full.candidates)), self.config)
         return first_state(shuffled(full.candidates, self.config.seed), rounds)
 
-    def _steps(self) -> Iterator[str]:
+    def _steps(self, state: SearchState) -> Iterator[str]:
         config, images = self.config, len(self.bench.splits.train)
         batch = min(config.batch_size, images)
-        rounds = self.first_state().last(config.max_rounds)
-        steps = images // batch * config.epochs * rounds
-        yield f"training {images} images in batches of {batch}: {steps:,} weight steps in {rounds} round(s)"
+        rounds = state.last(config.max_rounds)
+        left, a_round = rounds - state.round, images // batch * config.epochs
+        yield f"training {images} images in batches of {batch}: {a_round * left:,} weight steps in {left} round(s)"
+        steps = a_round * rounds  # with those before, whose weights are inherited
         if steps < FEW_STEPS:
             yield (
                 f"warning: {steps} weight steps teach a supernet hardly anything, and its scores rank by chance; lower"
                 " --batch-size, raise --epochs, or add images"
             )
 
-    def announcement(self) -> Iterator[str]:
-        """What is searched and on what, the space beside the budget, and what is doubtful about the latency table."""
+    def announcement(self, state: SearchState) -> Iterator[str]:
+        """What is searched from `state` on and on what, the space beside the budget, doubts of a latency table."""
         yield (
             f"{self.config.data}: {self.problem.classes} classes, {self.skeleton.image_size} pixels,"
             f" skeleton {self.skeleton.name}, {self.device}, strategy {self.config.strategy}"
         )
         yield from space_lines(self.problem, self.report)
         if self.rule is not None:
-            yield from self._steps()
+            yield from self._steps(state)
         if self.latency:
             yield f"latency  {self.latency.setting}"
             for doubt in doubts(self.latency, self.config.latency_table, self.device):

@@ -19,11 +19,11 @@ def plan(config: SearchConfig) -> tuple[list[str], dict[str, Any]]:
     where no architecture fits the budget.
     """
     experiment = prepare(config)
-    lines = list(experiment.announcement())
+    state = experiment.first_state()
+    lines = list(experiment.announcement(state))
     told = {"budget": str(experiment.problem.budget), **asdict(experiment.report)}
     if experiment.rule is None:
         return [*lines, f"time     not told: --strategy {config.strategy} trains no supernet"], told
-    state = experiment.first_state()
     experiment.strategy.check(experiment.problem, experiment.config, state)
     rounds = state.last(config.max_rounds)
     with torch.random.fork_rng(devices=rng_devices(experiment.device)):

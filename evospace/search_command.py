@@ -145,7 +145,7 @@ def _board(directory: RunDirectory, epochs: int, done: int) -> SummaryWriter:
 
 def _announce(experiment: Experiment, lab: SupernetLab, state: SearchState, rounds: int, *, bare: bool) -> None:
     """Before anything is trained; a run that was begun has its forecast already, unless it is given further rounds."""
-    for line in experiment.announcement():
+    for line in experiment.announcement(state):
         lab.progress.line(line)
     plan = experiment.directory.plan()
     foreseen = plan is not None and state.round < plan["first_round"] + plan["rounds"] - 1

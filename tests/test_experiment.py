@@ -1,6 +1,7 @@
 """A search from Python: what may be given, what comes back, and how one goes on."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from evospace.cost.budget import Budget
 from evospace.data import hold_out, load_data
 from evospace.errors import DataError, InterruptedRunError, UsageError
 from evospace.estimation.shared_weights import SharedWeights
-from evospace.experiment import prepare
+from evospace.experiment import FEW_STEPS, prepare
 from evospace.runs.database import RunDatabase
 from evospace.runs.run_directory import RunDirectory
 from evospace.sampling.in_budget import InBudgetGates
@@ -116,11 +117,13 @@ def test_of_two_that_begin_a_run_at_once_the_second_changes_nothing(
     ("flags", "steps", "told"), [({"epochs": 2}, 16, True), ({"epochs": 4, "batch_size": 16}, 284, False)]
 )
 def test_a_training_of_few_steps_is_told(flags: dict[str, Any], steps: int, told: bool) -> None:
-    lines = list(
-        prepare(evospace.SearchConfig(data="digits", budget="macs=0.3M", max_rounds=1, **flags)).announcement()
-    )
-    assert f"{steps} weight steps in 1 round(s)" in "\n".join(lines)
-    assert any(line.startswith(f"warning: {steps} weight steps teach") for line in lines) == told
+    for done in (0, 2):  # an extension goes on after rounds of another run
+        config = evospace.SearchConfig(data="digits", budget="macs=0.3M", max_rounds=done + 1, **flags)
+        experiment = prepare(config)
+        lines = list(experiment.announcement(replace(experiment.first_state(), round=done)))
+        assert f"{steps} weight steps in 1 round(s)" in "\n".join(lines)
+        warned = any(line.startswith(f"warning: {steps * (done + 1)} weight steps teach") for line in lines)
+        assert warned == (told and steps * (done + 1) < FEW_STEPS)
 
 
 def test_two_searches_of_one_second_get_folders_of_their_own() -> None:
