@@ -115,7 +115,7 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (["search", "--epochs", "x"], 2, "Error parsing --epochs"),
         (["search", "--branches", "both"], 2, "'multi'"),
         (["export", "--to", "onxx"], 2, "evospace export --help"),
-        (["check"], 2, "error: missing: A folder of images, or digits"),
+        (["check"], 2, "error: an argument is missing: A folder of images, or digits"),
         (["study", "space-size", "--out"], 2, "--out needs a value"),
         (["search", "--resume", "--out", "nowhere"], 2, "holds no run that --resume could go on with"),
         (["search", "--resume", "--out", "x" * 300], 2, "holds no run that --resume could go on with"),
