@@ -37,7 +37,8 @@ def _first_words(box: str) -> str:
     meant = next((part for part in parts if part.startswith("Perhaps you meant")), "")
     flags = re.findall(r"^(--[\w-]+)", meant, flags=re.MULTILINE)
     hint = f" (did you mean {' or '.join(flags)}?)" if flags else ""
-    words = re.sub(r"^Missing from .*?: [A-Z]+ (.*?)\.? \(required\)$", r"an argument is missing: \1", " ".join(parts[0].split()))
+    words = " ".join(parts[0].split())
+    words = re.sub(r"^Missing from .*?: [A-Z]+ (.*?)\.? \(required\)$", r"an argument is missing: \1", words)
     return words.rstrip(".") + hint
 
 
