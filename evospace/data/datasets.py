@@ -106,7 +106,11 @@ def _torchvision(name: str, root: Path, *, train: bool) -> Any:
 
     try:
         return getattr(datasets, name)(str(root), train=train, download=True)
-    except (RuntimeError, OSError, UnpicklingError) as error:  # the last: an old cache, of which no code is run
+    except UnpicklingError:
+        raise DataError(
+            f"{root / name}: holds a cache of an older torchvision that is no plain data, and is not loaded; remove it"
+        ) from None
+    except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"{name} is not in {root} and cannot be downloaded ({reason}); "

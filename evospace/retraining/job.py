@@ -63,6 +63,7 @@ def train_job(work: Retraining, job: Job, signals: Signals, say: Say) -> None:
     if job.result() is not None:  # another process has ended it since the queue was made, or was killed just then
         TrainingCheckpoints(job.path, say).clear()
         return
+    (job.path / "result.json").unlink(missing_ok=True)  # of weights that were removed: the first new ones end nothing
     described = work.networks[job.index]
     counted = count_network(described.skeleton, described.architecture, described.classes)
     checkpoints = TrainingCheckpoints(job.path, say)

@@ -49,8 +49,8 @@ class RunDatabase:
         """A copy made at the end of every round, used where the database itself turns out to be damaged."""
         return self._path.with_name("run-previous.db")
 
-    def _open(self, *, write: bool = False) -> AbstractContextManager[sqlite3.Connection]:
-        return opened(self._path, write=write, what="run database", intact=_INTACT, mend=_MEND)
+    def _open(self, *, write: bool = False, mend: str = _MEND) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._path, write=write, what="run database", intact=_INTACT, mend=mend)
 
     def create(self) -> None:
         """Make what is missing of an empty database, and its copy."""
@@ -170,7 +170,7 @@ class RunDatabase:
 
     def check(self) -> None:
         """Raise `DataError` unless the file is whole: its structure, every row's checksum, no row missing."""
-        with self._open() as db:
+        with self._open(mend="") as db:  # who checks it mends it
             if db.execute("PRAGMA user_version").fetchone() != (FORMAT,):
                 raise DataError(f"{self._path}: not a run database of format {FORMAT}")
             if db.execute("PRAGMA quick_check").fetchone() != ("ok",):

@@ -9,6 +9,7 @@ from evospace.errors import DataError, UsageError
 from evospace.reading import read_json
 from evospace.runs.contents import environment, require_contents
 from evospace.runs.files import write_json
+from evospace.runs.network_file import WEIGHTS
 from evospace.runs.stored_settings import store_settings
 
 _BEGUN = ("config.yaml", "environment.json")
@@ -48,7 +49,7 @@ class Job:
 
     def result(self) -> dict[str, Any] | None:
         """What the training came to; `None` while it is not finished, and where all its weights were removed."""
-        if not any(self.path.glob("*.safetensors")):
+        if not any(self.checkpoint(weights).is_file() for weights in WEIGHTS):
             return None
         try:
             result = read_json(self.path / "result.json", 1 << 20)

@@ -113,6 +113,16 @@ def test_damaged_idx_files_are_named(tmp_path: Path, content: bytes, message: st
         load_data("fashion-mnist", data_dir=tmp_path)
 
 
+def test_an_old_fashion_mnist_cache_is_not_loaded(tmp_path: Path) -> None:
+    cache = tmp_path / "FashionMNIST" / "processed"
+    cache.mkdir(parents=True)
+    for name in ("training.pt", "test.pt"):
+        (cache / name).write_bytes(b"cos\nsystem\n(S'touch canary'\ntR.")  # a pickle that runs a command
+    with pytest.raises(DataError, match="cache of an older torchvision that is no plain data, and is not loaded"):
+        load_data("fashion-mnist", data_dir=tmp_path)
+    assert not Path("canary").exists()
+
+
 @pytest.mark.skipif(not DEBIAN_FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is missing")
 def test_fashion_mnist_is_read_from_debians_package() -> None:
     data = load_data("fashion-mnist")

@@ -655,7 +655,19 @@ def test_a_training_whose_weights_were_removed_is_told_and_done_again(
     assert main(["evaluate", str(out)]) == 0
     seen = capsys.readouterr()
     text = "not tested, as there are no weights: net-01/seed-0; train what is missing with: evospace retrain --out"
-    assert text in seen.out + seen.err
-    assert main(["retrain", "--out", str(out), "--resume"]) == 0
+    assert text in seen.err
+    again = ["retrain", "--out", str(out), "--resume"]
+    with pytest.MonkeyPatch.context() as patch:
+        step = torch.optim.SGD.step
+
+        def interrupted(*args: Any) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            return step(*args)
+
+        patch.setattr(torch.optim.SGD, "step", interrupted)
+        assert main(again) == 130
+    assert list((out / "net-01/seed-0").glob("training-*.safetensors"))  # which do not make it a finished one
+    capsys.readouterr()
+    assert main(again) == 0
     assert "1 of 2 trainings to do" in capsys.readouterr().out
     assert weights_in(out) == before

@@ -172,6 +172,11 @@ def test_a_damaged_database_is_put_aside_with_its_journal(tmp_path: Path) -> Non
     assert not (tmp_path / "run.db-journal").exists()
     assert run.recover_database() == ""
     assert run.database.states() == [result(1).state]
+    for path in (tmp_path / "run.db", run.database.previous):
+        path.write_bytes(b"no database")
+    with pytest.raises(DataError, match="nor is its copy of use") as caught:
+        run.recover_database()
+    assert "goes on from" not in str(caught.value)  # there is no copy to go on from
 
 
 def test_a_sound_database_that_another_process_holds_is_left_where_it_is(
