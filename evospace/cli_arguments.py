@@ -39,7 +39,16 @@ def _first_words(box: str) -> str:
     hint = f" (did you mean {' or '.join(flags)}?)" if flags else ""
     words = " ".join(parts[0].split())
     words = re.sub(r"^Missing from .*?: [A-Z]+ (.*?)\.? \(required\)$", r"an argument is missing: \1", words)
+    words = re.sub(
+        r"^Error parsing (\S+): (?:invalid literal for int.*?|could not convert.*?): ('.*')", _no_number, words
+    )
     return words.rstrip(".") + hint
+
+
+def _no_number(match: re.Match[str]) -> str:
+    """What Python says of a text that is no number, in words of ours."""
+    kind = "a whole number" if "int" in match[0].split(":")[1] else "a number"
+    return f"{match[1]}: {match[2]} is not {kind}"
 
 
 def stored_config(args: Sequence[str]) -> Path | None:

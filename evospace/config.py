@@ -189,4 +189,4 @@ def load_config(path: Path, *, begun: bool = False) -> SearchConfig:
 
     `begun`: those of a run that is there already.
     """
-    return load_settings(SearchConfig, path, f"--config {path}", begun=begun)
+    return load_settings(SearchConfig, path, str(path) if begun else f"--config {path}", begun=begun)

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from evospace.errors import UsageError, reason, unknown_name
+from evospace.errors import DataError, UsageError, reason, unknown_name
 from evospace.reading import read_yaml
 
 T = TypeVar("T")
@@ -53,15 +53,19 @@ def load_settings(
 ) -> T:
     """Read a YAML mapping of settings; raises `UsageError` for unknown keys (near matches named) or wrong types.
 
-    `begun`: those of a run or study that is there already, perhaps of an earlier version. `over`: what they have where
-    the file is silent, if not the defaults of `cls`.
+    `begun`: those of a run or study that is there already, perhaps of an earlier version; raises `DataError` where they
+    cannot be read. `over`: what they have where the file is silent, if not the defaults of `cls`.
     """
     try:
         data = read_yaml(path)
     except (OSError, ValueError) as error:
+        if begun:
+            raise DataError(f"{where}: damaged ({reason(error)}); put back what was there") from error
         text = f"{where}: cannot be read as YAML settings ({reason(error)}); write one `name: value` a line"
         raise UsageError(text) from error
     if not isinstance(data, dict):
+        if begun:
+            raise DataError(f"{where}: damaged (no mapping of settings); put back what was there")
         raise UsageError(f"{where}: write a mapping of settings, e.g. data: digits")
     return settings_from(cls, {**(over or {}), **(completed(cls, data) if begun else data)}, where)
 

@@ -178,10 +178,15 @@ FOLDERS = [
 ]
 
 
-def settings(text: str | bytes) -> Make:
+def settings(text: str | bytes, path: str = "c.yaml") -> Make:
     """A settings file."""
     content = text if isinstance(text, bytes) else text.encode()
-    return lambda: Path("c.yaml").write_bytes(content)
+
+    def make() -> None:
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_bytes(content)
+
+    return make
 
 
 CONFIG = "search --config c.yaml"
@@ -209,6 +214,10 @@ SETTINGS = [
     Case("a folder as settings file", lambda: Path("c.yaml").mkdir(), CONFIG, 2),
     Case("a FIFO as settings file", lambda: os.mkfifo("c.yaml"), CONFIG, 2),
     Case("no settings file", lambda: None, CONFIG, 2),
+    *(
+        Case(f"damaged settings, {command}", settings("data: [", "begun/config.yaml"), command, 4)
+        for command in ("search --out begun --resume", "retrain --out begun --resume", "report begun")
+    ),
     Case("a misspelt flag", lambda: None, "search --dat digits --budget macs=1M --out run", 2),
     Case("a flag of a wrong type", lambda: None, "search --data digits --epochs many --out run", 2),
     Case("a flag that is no choice", lambda: None, "search --data digits --branches both --out run", 2),

@@ -112,7 +112,8 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (["pools", "modern:kernl<=5"], 2, "did you mean kernel"),
         (["search", "--data", "digits", "--budget", "macs=1M", "--pool", "modern:kernel<3"], 2, "no operation"),
         (["search", "--data", "digits", "--budgt", "macs=1M"], 2, "did you mean --budget"),
-        (["search", "--epochs", "x"], 2, "Error parsing --epochs"),
+        (["search", "--epochs", "x"], 2, "--epochs: 'x' is not a whole number; evospace"),
+        (["search", "--lr", "0,1"], 2, "--lr: '0,1' is not a number; evospace"),
         (["search", "--branches", "both"], 2, "'multi'"),
         (["export", "--to", "onxx"], 2, "evospace export --help"),
         (["check"], 2, "error: an argument is missing: A folder of images, or digits"),
@@ -121,9 +122,9 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
         (["search", "--resume", "--out", "x" * 300], 2, "holds no run that --resume could go on with"),
         (["check", "imagenet", "--data-dir", "nowhere"], 2, "data folder nowhere is not a folder"),
         (["retrain", "--resume", "--out", "nowhere"], 2, "holds no retraining that --resume could go on with"),
-        (["report", "nowhere"], 2, "nowhere: holds no readable config.yaml"),
+        (["report", "nowhere"], 2, "nowhere: holds no config.yaml"),
         (["study", "ranking", "nowhere"], 2, "nowhere: holds no search"),
-        (["study", "ranking", "begun"], 2, "begun/config.yaml: write a mapping of settings"),
+        (["study", "ranking", "begun"], 4, "begun/config.yaml: damaged (no mapping of settings)"),
         (
             ["show", "begun"],
             2,
@@ -243,23 +244,23 @@ def test_show_tells_a_bad_position_and_a_damaged_front(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "code"),
+    ("name", "text"),
     [
-        ("environment.json", "[]", 4),
-        ("environment.json", "", 4),
-        ("environment.json", "[" * 100_000, 4),
-        ("config.yaml", "[1]", 2),
+        ("environment.json", "[]"),
+        ("environment.json", ""),
+        ("environment.json", "[" * 100_000),
+        ("config.yaml", "[1]"),
+        ("config.yaml", "data: ["),
     ],
 )
-def test_a_damaged_run_directory_is_named(name: str, text: str, code: int, tmp_path: Path) -> None:
+def test_a_damaged_run_directory_is_named(name: str, text: str, tmp_path: Path) -> None:
     config = evospace.SearchConfig(resume=True)
     directory = RunDirectory(tmp_path / "run")
     directory.open(config, {"classes": "2"})
     directory.open(config, {"classes": "2"})
     (directory.path / name).write_text(text)
-    with pytest.raises((DataError, UsageError)) as caught:
+    with pytest.raises(DataError, match=name):
         directory.open(config, {"classes": "2"})
-    assert caught.value.exit_code == code
 
 
 @pytest.mark.parametrize(("command", "flag"), [("search", "--config"), ("extend", "--candidates")])

@@ -107,7 +107,7 @@ def _amount(metric: str, text: str, whole: str) -> int:
             raise UsageError(f"budget {whole!r}: {text!r} has no unit; write us, ms or s after a latency, e.g. 3ms")
         form = "a time above 0 with its unit us, ms or s, e.g. 3ms"
     else:
-        form = "a number from 1 up, with K, M or G if you like"
+        form = "a number from 1 up, with K, M or G (capitals) if you like"
     value = float(match[1]) * units.get(match[2], 0) if match else 0.0
     if not 1 <= value <= 1e15:
         raise UsageError(f"budget {whole!r}: {text!r} is not an amount; write {form}")

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from evospace.errors import UsageError, reason
-from evospace.reading import read_yaml
+from evospace.errors import DataError, UsageError, reason
+from evospace.reading import is_there, read_yaml
 from evospace.runs.files import write_text
 
 OF_ONE_CALL = {"resume": False, "debug": False}
@@ -16,13 +16,16 @@ OF_ONE_CALL = {"resume": False, "debug": False}
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings of a run; raises `UsageError` where `path` holds no run."""
+    """The settings of a run; raises `UsageError` where `path` holds no run, and `DataError` where they are damaged."""
+    stored = path / "config.yaml"
+    if not is_there(stored):
+        raise UsageError(f"{path}: holds no config.yaml; give a run directory")
     try:
-        data = read_yaml(path / "config.yaml")
+        data = read_yaml(stored)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: holds no readable config.yaml ({reason(error)}); give a run directory") from error
+        raise DataError(f"{stored}: damaged ({reason(error)}); put back what was there") from error
     if not isinstance(data, dict):
-        raise UsageError(f"{path}: holds no readable config.yaml; give a run directory")
+        raise DataError(f"{stored}: damaged (no mapping of settings); put back what was there")
     return data
 
 
