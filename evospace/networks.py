@@ -32,7 +32,7 @@ class FoundNetwork:
     data_seed: int = 0
     """The seed that divided a folder without a test part."""
     origin: Origin = UNKNOWN
-    """The images that it was trained on; those of a run's search: `origin_of`."""
+    """The images that it was searched or trained on, as far as its file tells; of a run, `origin_of` is believed."""
     index: int = 0
     """Its place on the front."""
 
@@ -149,6 +149,7 @@ def _members(name: str, path: Path) -> list[FoundNetwork]:
             supernet_weights=beside.member(last, i) if beside else None,
             counted=(e.macs, e.params) if run else None,
             data_seed=front.seed,
+            origin=front.origin,
             index=i,
         )
         for i, e in enumerate(front.members)

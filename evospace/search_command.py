@@ -227,6 +227,7 @@ def _publish(experiment: Experiment, *, bare: bool) -> Front:
         std=data.train.std,
         members=states[-1].front,
         latency_of=str(experiment.latency.setting) if experiment.latency else "",
+        origin=origin_of(directory),
     )
     if not bare:
         draw_fronts(directory.path / "fronts.png", [s.front for s in states], problem.budget)

@@ -58,6 +58,7 @@ def test_search_writes_a_self_contained_run_that_resumes_to_the_same_front(
     front = json.loads((whole / "front.json").read_text())
     assert front["format"] == 1
     assert front["classes"] == 10
+    assert front["origin"] == {"data": "digits", "place": "", "test": "", "flip": True}
     costs = [m["macs"] for m in front["front"]]
     assert costs == sorted(costs)
     assert all(900_000 <= c <= 1_000_000 for c in costs)

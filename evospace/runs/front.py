@@ -10,6 +10,7 @@ from evospace.errors import DataError, MissingOperationError, UsageError, reason
 from evospace.estimation.evaluation import Evaluation, nanoseconds
 from evospace.ops.spec import OpSpec
 from evospace.reading import read_json
+from evospace.runs.contents import UNKNOWN, Origin
 from evospace.space.described import describe_operation, require_channels, require_fit, require_operations
 from evospace.space.skeleton import Skeleton
 
@@ -36,6 +37,8 @@ class Front:
     """Nanoseconds of each member measured end to end (`None` where it could not be); absent until it was tried."""
     latency_of: str = ""
     """The runtime, device, batch and threads that the latencies belong to."""
+    origin: Origin = UNKNOWN
+    """The images that it was searched on, so that a copy of the file alone knows those that were left for the test."""
 
     @property
     def classes(self) -> int:
@@ -62,6 +65,7 @@ class Front:
             "mean": list(self.mean),
             "std": list(self.std),
             "operations": {name: describe_operation(OpSpec.parse(name)) for name in sorted(names)},
+            "origin": self.origin.to_json(),
             **({"latency_of": self.latency_of} if self.latency_of else {}),
             "front": [e.to_json() | self._measured(i) for i, e in enumerate(self.members)],
         }
@@ -117,6 +121,7 @@ def _front(data: dict[str, Any]) -> Front:
         members=_members(data["front"], skeleton),
         measured=_measured(data["front"]),
         latency_of=f"{data.get('latency_of', '')!s:.200}",
+        origin=Origin.from_json(data.get("origin", {})),  # earlier versions did not store it
     )
 
 

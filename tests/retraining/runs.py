@@ -13,6 +13,7 @@ import torch
 import evospace.runs.autosave
 from evospace.cli import main
 from evospace.estimation.evaluation import Evaluation
+from evospace.runs.contents import UNKNOWN, Origin
 from evospace.runs.files import write_json
 from evospace.runs.front import Front
 from evospace.space.architecture import Architecture
@@ -22,7 +23,7 @@ FLAGS = ["--epochs", "2", "--batch-size", "512", "--model-ema", "--aa", "trivial
 MOMENTS = ((torch.optim.SGD, "step"), (Path, "replace"), (Path, "unlink"), (os, "fsync"))
 
 
-def front(path: Path, members: int = 2, data: str = "digits", channels: int = 1) -> Path:
+def front(path: Path, members: int = 2, data: str = "digits", channels: int = 1, origin: Origin = UNKNOWN) -> Path:
     """Write a front of small networks."""
     skeleton = make_skeleton(None, image_size=8, image_channels=channels)
     shapes = skeleton.blocks()
@@ -38,7 +39,13 @@ def front(path: Path, members: int = 2, data: str = "digits", channels: int = 1)
         for i in range(members)
     )
     found = Front(
-        budget="macs=1M", data=data, class_names=tuple("0123456789"), skeleton=skeleton, seed=0, members=scored
+        budget="macs=1M",
+        data=data,
+        class_names=tuple("0123456789"),
+        skeleton=skeleton,
+        seed=0,
+        members=scored,
+        origin=origin,
     )
     write_json(path, found.to_json())
     return path

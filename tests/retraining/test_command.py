@@ -94,6 +94,20 @@ def test_images_that_the_search_did_not_mirror_are_not_mirrored(
     assert prepare(RetrainConfig(network=described, data="../others")).config.flip
 
 
+def test_a_copied_front_knows_the_images_of_its_search(tmp_path: Path) -> None:
+    images = str(tmp_path / "images")
+    folder(images, classes=tuple("0123456789"))
+    path = str(front(tmp_path / "front.json", data=images, channels=3))
+    assert prepare(RetrainConfig(network=path)).config.flip  # of an earlier version
+    origin = prepare(RetrainConfig(network=path, flip=False)).origin
+    assert origin.test
+    front(tmp_path / "front.json", data=images, channels=3, origin=origin)
+    assert not prepare(RetrainConfig(network=path)).config.flip
+    folder(images, classes=tuple("0123456789"), first=5000, count=20)
+    with pytest.raises(DataError, match="its test images are not those that the search"):
+        prepare(RetrainConfig(network=path))
+
+
 def test_what_was_trained_unmirrored_is_tuned_unmirrored(undisturbed: tuple[Path, int], tmp_path: Path) -> None:
     sound = load_network(undisturbed[0] / "out/net-00/seed-0/last.safetensors")
     recipe = {**sound.training["recipe"], "flip": False}

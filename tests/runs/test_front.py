@@ -7,6 +7,7 @@ import pytest
 
 from evospace.errors import DataError
 from evospace.estimation.evaluation import Evaluation
+from evospace.runs.contents import UNKNOWN, Origin
 from evospace.runs.front import Front, read_front
 from evospace.space.architecture import Architecture
 from evospace.space.skeleton import make_skeleton
@@ -21,6 +22,7 @@ FRONT = Front(
     seed=0,
     mean=(0.3,),
     std=(0.25,),
+    origin=Origin(data="digits", place="0a", test="1b", flip=False),
     members=(Evaluation(architecture=ARCHITECTURE, macs=5, params=6, accuracy=0.5, round=2),),
 )
 
@@ -29,9 +31,9 @@ def test_a_front_reads_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "front.json"
     path.write_text(json.dumps(FRONT.to_json()))
     assert read_front(path) == FRONT
-    earlier = {key: value for key, value in FRONT.to_json().items() if key not in ("mean", "std")}
+    earlier = {key: value for key, value in FRONT.to_json().items() if key not in ("mean", "std", "origin")}
     path.write_text(json.dumps(earlier))
-    assert read_front(path) == replace(FRONT, mean=(), std=())
+    assert read_front(path) == replace(FRONT, mean=(), std=(), origin=UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,9 @@ def test_a_front_reads_back_as_it_was(tmp_path: Path) -> None:
         {"mean": [True]},
         {"std": [float("inf")]},
         {"mean": 3},
+        {"origin": 3},
+        {"origin": {"flip": "no"}},
+        {"origin": {"images": "digits"}},
     ],
 )
 def test_foreign_and_damaged_files_are_data_errors(change: dict[str, Any], tmp_path: Path) -> None:
