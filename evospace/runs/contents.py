@@ -132,7 +132,8 @@ def compare_contents(run: Path, old: Mapping[str, str], contents: Mapping[str, s
         networks = all(key.startswith(("network ", "first weights ")) for key in keys)
         what = "the networks or their first weights" if networks else "the data or the operations"
         raise DataError(
-            f"{what} are not what {run} was begun with ({'; '.join(lines)}{more}); restore them, or begin anew in another --out"
+            f"{what} are not what {run} was begun with ({'; '.join(lines)}{more}); restore them, or begin anew in"
+            " another --out"
         )
 
 
