@@ -39,16 +39,12 @@ def _first_words(box: str) -> str:
     hint = f" (did you mean {' or '.join(flags)}?)" if flags else ""
     words = " ".join(parts[0].split())
     words = re.sub(r"^Missing from .*?: [A-Z]+ (.*?)\.? \(required\)$", r"an argument is missing: \1", words)
-    words = re.sub(
-        r"^Error parsing (\S+): (?:invalid literal for int.*?|could not convert.*?): ('.*')", _no_number, words
-    )
+    for python, kind in (
+        ("invalid literal for int", "a whole number"),
+        ("could not convert string to float", "a number"),
+    ):
+        words = re.sub(rf"^Error parsing (\S+): {python}.*?: (['\"].*['\"])", rf"\1: \2 is not {kind}", words)
     return words.rstrip(".") + hint
-
-
-def _no_number(match: re.Match[str]) -> str:
-    """What Python says of a text that is no number, in words of ours."""
-    kind = "a whole number" if "int" in match[0].split(":")[1] else "a number"
-    return f"{match[1]}: {match[2]} is not {kind}"
 
 
 def stored_config(args: Sequence[str]) -> Path | None:

@@ -106,9 +106,10 @@ def retrain_command(args: Sequence[str]) -> int:
         raise UsageError("--recipe has no effect with --resume: a retraining keeps its settings; leave it out")
     if stored and is_there(stored.parent / "run.db"):
         raise UsageError(f"--out {stored.parent}: holds a search, not a retraining; give the folder of a retraining")
-    default = load_recipe(recipe or SMALL_IMAGES)
     if stored:
         default = load_settings(RetrainConfig, stored, str(stored), begun=True)
+    else:
+        default = load_recipe(recipe or SMALL_IMAGES)
     if in_run:  # the run may have been moved or copied since, or be named from elsewhere
         default = replace(default, out=str(in_run.parent))
     config = parse(RetrainConfig, args=rest, default=default, prog="evospace retrain", description=RETRAIN_HELP)

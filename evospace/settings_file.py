@@ -56,18 +56,27 @@ def load_settings(
     `begun`: those of a run or study that is there already, perhaps of an earlier version; raises `DataError` where they
     cannot be read. `over`: what they have where the file is silent, if not the defaults of `cls`.
     """
+    if begun:
+        return settings_from(cls, {**(over or {}), **completed(cls, read_begun(path))}, where)
     try:
         data = read_yaml(path)
     except (OSError, ValueError) as error:
-        if begun:
-            raise DataError(f"{where}: damaged ({reason(error)}); put back what was there") from error
         text = f"{where}: cannot be read as YAML settings ({reason(error)}); write one `name: value` a line"
         raise UsageError(text) from error
     if not isinstance(data, dict):
-        if begun:
-            raise DataError(f"{where}: damaged (no mapping of settings); put back what was there")
         raise UsageError(f"{where}: write a mapping of settings, e.g. data: digits")
-    return settings_from(cls, {**(over or {}), **(completed(cls, data) if begun else data)}, where)
+    return settings_from(cls, {**(over or {}), **data}, where)
+
+
+def read_begun(path: Path) -> dict[Any, Any]:
+    """The settings that a run, retraining or study was begun with, as stored; raises `DataError` for anything else."""
+    try:
+        data = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({reason(error)}); restore it") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: damaged (no mapping of settings); restore it")
+    return data
 
 
 def settings_from(cls: type[T], data: dict[Any, Any], where: str) -> T:

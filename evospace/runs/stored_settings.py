@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from evospace.errors import DataError, UsageError, reason
-from evospace.reading import is_there, read_yaml
+from evospace.errors import UsageError, reason
 from evospace.runs.files import write_text
+from evospace.settings_file import read_begun
 
 OF_ONE_CALL = {"resume": False, "debug": False}
 """Settings that are not gone on with."""
@@ -18,15 +18,11 @@ OF_ONE_CALL = {"resume": False, "debug": False}
 def read_config(path: Path) -> dict[str, Any]:
     """The settings of a run; raises `UsageError` where `path` holds no run, and `DataError` where they are damaged."""
     stored = path / "config.yaml"
-    if not is_there(stored):
-        raise UsageError(f"{path}: holds no config.yaml; give a run directory")
     try:
-        data = read_yaml(stored)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{stored}: damaged ({reason(error)}); put back what was there") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{stored}: damaged (no mapping of settings); put back what was there")
-    return data
+        stored.stat()
+    except OSError as error:
+        raise UsageError(f"{path}: holds no config.yaml ({reason(error)}); give a run directory") from error
+    return read_begun(stored)
 
 
 def store_settings(path: Path, settings: Mapping[str, Any]) -> None:
